@@ -1,0 +1,214 @@
+"""A lab: four pure functions and a description.
+
+    state -> simulate(state) -> data;   fit(data) -> fits;   scene(state, data, fits) -> Scene
+
+``State`` is a frozen dataclass whose fields are the controls. Everything else (sliders, link,
+prediction gate, replicates, the three hosts) is made from the description and is the same for
+every lab.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from mixedlab.labs.scene import Meaning, Scene
+
+MAX_CONTROLS = 5
+MAX_SEED = 2**31 - 1
+
+
+@dataclass(frozen=True)
+class Control:
+    """How a field of the state is set: a slider, a choice, a switch, or by dragging only."""
+
+    kind: str  # "slider", "choice", "toggle", "drag"
+    label: str
+    low: float | None = None
+    high: float | None = None
+    step: float | None = None
+    unit: str = ""
+    options: tuple[tuple[str, str], ...] = ()
+    help: str = ""
+
+
+def slider(
+    default: float, low: float, high: float, step: float, label: str, unit: str = "", help: str = ""
+) -> Any:
+    """Declare a number with a slider and a number box. An int default makes it whole."""
+    return field(
+        default=default,
+        metadata={"control": Control("slider", label, low, high, step, unit, help=help)},
+    )
+
+
+def choice(default: str, options: Mapping[str, str], label: str, help: str = "") -> Any:
+    """Declare one of several named options (value to label)."""
+    control = Control("choice", label, options=tuple(options.items()), help=help)
+    return field(default=default, metadata={"control": control})
+
+
+def toggle(default: bool, label: str, help: str = "") -> Any:
+    """Declare a switch."""
+    return field(default=default, metadata={"control": Control("toggle", label, help=help)})
+
+
+def dragged(default: float, low: float, high: float, step: float, label: str) -> Any:
+    """Declare a number that is set only by dragging a mark."""
+    return field(
+        default=default, metadata={"control": Control("drag", label, low, high, step)}
+    )
+
+
+@dataclass(frozen=True)
+class Question:
+    """The prediction gate: asked before the result shows, kept beside it, never graded."""
+
+    text: str
+    options: Sequence[str]
+
+
+@dataclass(frozen=True)
+class Preset:
+    """A named state worth visiting: only the fields that differ from the default."""
+
+    label: str
+    state: Mapping[str, Any]
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Statistic:
+    """One number of a replicate, to be collected into a sampling distribution."""
+
+    name: str
+    label: str
+    color: Meaning = "partial"
+
+
+@dataclass(frozen=True)
+class Lab:
+    """A lab and all that its hosts need to know of it.
+
+    Attributes
+    ----------
+    name, title : str
+        ``"three-poolings"`` and what stands above it.
+    state : type
+        Frozen dataclass of the controls; must have an int field ``seed``.
+    simulate, fit, scene : callable
+        ``simulate(state)``, ``fit(data)``, ``scene(state, data, fits)``; pure.
+    question : Question
+        The prediction gate.
+    alt : str
+        What the first picture shows, for readers who do not see it.
+    presets : sequence of Preset
+    statistics : sequence of Statistic
+        What a replicate collects; empty: the lab has no replicate buttons.
+    measure : callable, optional
+        ``measure(state, data, fits)`` gives ``{statistic: number}`` for one sample.
+    truth_of : callable, optional
+        ``truth_of(state)`` gives ``{statistic: number}``, drawn as the dashed line.
+    measure_many : callable, optional
+        ``measure_many(state, seeds)`` gives ``{statistic: array}``: a faster way to the same
+        numbers as ``measure`` for each seed.
+    truth_label : str
+        What the third stage's button says, as "Show the rest of the season".
+    """
+
+    name: str
+    title: str
+    state: type
+    simulate: Callable[[Any], Any]
+    fit: Callable[[Any], Any]
+    scene: Callable[[Any, Any, Any], Scene]
+    question: Question
+    alt: str
+    presets: Sequence[Preset] = ()
+    statistics: Sequence[Statistic] = ()
+    measure: Callable[[Any, Any, Any], Mapping[str, float]] | None = None
+    truth_of: Callable[[Any], Mapping[str, float]] | None = None
+    measure_many: Callable[[Any, Sequence[int]], Mapping[str, np.ndarray]] | None = None
+    truth_label: str = "Show the truth"
+    new_sample_label: str = "New sample"
+
+    def __post_init__(self) -> None:
+        shown = [c for c in self.controls.values() if c.kind != "drag"]
+        if len(shown) > MAX_CONTROLS:
+            raise ValueError(f"Lab {self.name!r} has {len(shown)} controls; use {MAX_CONTROLS}.")
+        if "seed" not in {f.name for f in fields(self.state)}:
+            raise ValueError(f"Lab {self.name!r}: the state needs a field `seed: int`.")
+
+    @cached_property
+    def controls(self) -> dict[str, Control]:
+        """The controls by field, in order."""
+        return {
+            f.name: f.metadata["control"] for f in fields(self.state) if "control" in f.metadata
+        }
+
+    def clean(self, raw: Mapping[str, Any]) -> Any:
+        """Make a state from untrusted values: unknown fields ignored, the rest clamped.
+
+        A value that cannot be read as its field's kind leaves the default.
+        """
+        default = self.state()
+        values: dict[str, Any] = {}
+        for name, control in self.controls.items():
+            if name in raw:
+                values[name] = _clean_value(raw[name], control, getattr(default, name))
+        seed = _number(raw.get("seed"))
+        if seed is not None:
+            values["seed"] = int(min(max(seed, 0), MAX_SEED))
+        return replace(default, **values)
+
+    def run(self, state: Any) -> Scene:
+        """Simulate, fit and describe: the whole way from state to scene."""
+        data = self.simulate(state)
+        return self.scene(state, data, self.fit(data))
+
+    def replicate(self, state: Any, start: int, count: int) -> dict[str, list[float]]:
+        """Measure ``count`` fresh samples, numbered from ``start``; the same numbers each time."""
+        seeds = [replicate_seed(state.seed, start + i) for i in range(count)]
+        if self.measure_many is not None:
+            many = self.measure_many(state, seeds)
+            return {s.name: [float(v) for v in many[s.name]] for s in self.statistics}
+        rows = []
+        for seed in seeds:
+            sample = replace(state, seed=seed)
+            data = self.simulate(sample)
+            rows.append(self.measure(sample, data, self.fit(data)))
+        return {s.name: [float(row[s.name]) for row in rows] for s in self.statistics}
+
+
+def replicate_seed(seed: int, number: int) -> int:
+    """Seed of replicate ``number``: far from the seeds a reader would type."""
+    return int(np.random.SeedSequence([seed, number + 1]).generate_state(1)[0] % MAX_SEED)
+
+
+def _number(value: Any) -> float | None:
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        return None
+    return number if math.isfinite(number) else None
+
+
+def _clean_value(value: Any, control: Control, default: Any) -> Any:
+    if control.kind == "choice":
+        return value if value in dict(control.options) else default
+    if control.kind == "toggle":
+        return {"true": True, "1": True, "false": False, "0": False}.get(
+            str(value).lower(), default
+        )
+    number = _number(value)
+    if number is None:
+        return default
+    number = min(max(number, control.low), control.high)
+    steps = round((number - control.low) / control.step)
+    number = min(control.low + steps * control.step, control.high)
+    return round(number) if isinstance(default, int) else round(number, 10)
