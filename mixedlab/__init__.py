@@ -1,0 +1,57 @@
+"""mixedlab: teach and explore mixed-effects models.
+
+Public names are loaded when they are first used, so that ``import mixedlab`` costs nothing
+and a lab that only simulates arrays never loads pandas or matplotlib.
+"""
+
+from importlib import import_module
+from typing import Any
+
+__version__ = "0.1.0"
+
+_HOME_OF = {
+    # data
+    "load": "data.registry",
+    "datasets": "data.registry",
+    "within_between": "data.contextual",
+    # models
+    "lmm": "models.linear",
+    "glmm": "models.generalized",
+    "gee": "models.estimating_equations",
+    "hglm": "models.hierarchical",
+    "kinship": "models.relatedness",
+    "kinship_lmm": "models.relatedness",
+    "gwas": "models.relatedness",
+    "two_stage": "models.two_stage_analysis",
+    "twolevel_factor": "models.two_level",
+    "latent_context": "models.two_level",
+    "contamination": "models.contamination",
+    # inference
+    "pooling": "inference.three_poolings",
+    "compare": "inference.comparison",
+    "marginal_coefs": "inference.marginal",
+    "check_separation": "inference.separation",
+    "diagnose": "inference.diagnosis",
+    "replicate": "inference.replication",
+    # labs and exercises
+    "lab": "labs.catalogue",
+    "check": "answers",
+}
+_SUBPACKAGES = ("simulate", "pictures")
+
+__all__ = ["__version__", *_HOME_OF, *_SUBPACKAGES]  # noqa: PLE0604
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOME_OF:
+        value = getattr(import_module(f"mixedlab.{_HOME_OF[name]}"), name)
+    elif name in _SUBPACKAGES:
+        value = import_module(f"mixedlab.{name}")
+    else:
+        raise AttributeError(f"module 'mixedlab' has no attribute {name!r}")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

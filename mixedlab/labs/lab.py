@@ -60,9 +60,7 @@ def toggle(default: bool, label: str, help: str = "") -> Any:
 
 def dragged(default: float, low: float, high: float, step: float, label: str) -> Any:
     """Declare a number that is set only by dragging a mark."""
-    return field(
-        default=default, metadata={"control": Control("drag", label, low, high, step)}
-    )
+    return field(default=default, metadata={"control": Control("drag", label, low, high, step)})
 
 
 @dataclass(frozen=True)
