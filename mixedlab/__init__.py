@@ -39,7 +39,7 @@ _HOME_OF = {
 }
 _SUBPACKAGES = ("simulate", "pictures")
 
-__all__ = ["__version__", *_HOME_OF, *_SUBPACKAGES]  # noqa: PLE0604
+__all__ = ["__version__", *_HOME_OF, *_SUBPACKAGES]
 
 
 def __getattr__(name: str) -> Any:
