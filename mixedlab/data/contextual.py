@@ -1,0 +1,50 @@
+"""Split a covariate into what differs between groups and what differs within them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mixedlab.data.errors import DataError, nearest
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def within_between(df: pd.DataFrame, x: str, g: str) -> pd.DataFrame:
+    """Add the group mean of ``x`` and each row's deviation from it.
+
+    ``x = x_mean + x_dev``: in ``y ~ x_dev + x_mean + (1 | g)`` the coefficient of ``x_dev``
+    compares rows of one group, that of ``x_mean`` compares groups (Neuhaus, J. M. and
+    Kalbfleisch, J. D. (1998), Biometrics 54, 638-645).
+
+    Parameters
+    ----------
+    df : DataFrame
+    x : str
+        Numeric column.
+    g : str
+        Grouping factor.
+
+    Returns
+    -------
+    DataFrame
+        A copy with two more columns, named ``f"{x}_mean"`` and ``f"{x}_dev"``. The mean is over
+        the group's rows where ``x`` is known; a row without ``x`` or ``g`` gets NaN.
+
+    Raises
+    ------
+    DataError
+        If a column is missing or ``x`` is not numeric.
+    """
+    from pandas.api.types import is_bool_dtype, is_numeric_dtype
+
+    for column in (x, g):
+        if column not in df.columns:
+            raise DataError(f"There is no column {column!r}.{nearest(column, df.columns)}")
+    if not is_numeric_dtype(df[x]) or is_bool_dtype(df[x]):
+        raise DataError(
+            f"Column {x!r} is not numeric ({df[x].dtype}): only numbers have a group mean. "
+            "For a factor, use a 0/1 column for each level but the first."
+        )
+    mean = df.groupby(g, observed=True)[x].transform("mean")
+    return df.assign(**{f"{x}_mean": mean.where(df[x].notna()), f"{x}_dev": df[x] - mean})
