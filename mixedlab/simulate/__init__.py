@@ -1,0 +1,49 @@
+"""Clustered data from a stated truth, one scenario a file.
+
+Every generator takes parameters with units and a ``seed`` and returns ``Simulated``: columns as
+arrays, matrices, and the truth. The same seed gives the same numbers on every platform, and a
+number keeps its place when another parameter moves (see ``draws``). ``ml.simulate.scenarios()``
+lists them.
+"""
+
+from importlib import import_module
+from typing import Any
+
+_HOME_OF = {
+    "hospitals": "patients_in_hospitals",
+    "cells": "cells_in_donors",
+    "diary": "stress_diary",
+    "fibre": "fibre_response",
+}
+_SHARED = {
+    "Draws": "draws",
+    "Simulated": "scenario",
+    "Parameter": "scenario",
+    "slope_covariance": "fibre_response",
+}
+__all__ = [*_HOME_OF, *_SHARED, "scenarios"]
+
+
+def scenarios() -> dict[str, str]:
+    """Return each scenario's name and what it simulates, in one line."""
+    return {
+        name: getattr(_module(home), name).__doc__.splitlines()[0]
+        for name, home in _HOME_OF.items()
+    }
+
+
+def _module(home: str) -> Any:
+    return import_module(f"mixedlab.simulate.{home}")
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOME_OF.get(name) or _SHARED.get(name)
+    if home is None:
+        raise AttributeError(f"module 'mixedlab.simulate' has no attribute {name!r}")
+    value = getattr(_module(home), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
