@@ -48,7 +48,7 @@ class PublishedFit:
     Attributes
     ----------
     model : str
-        The public function that makes it, ``"lmm"``.
+        The public function that makes it, ``"lmm"``; another method where ``figures`` are given.
     formula : str
     options : mapping
         Its keyword arguments.
@@ -56,6 +56,8 @@ class PublishedFit:
         Coefficients, and standard deviations of the random part by grouping factor.
     criterion : float or None
         -2 log-likelihood, or the REML criterion.
+    figures : mapping
+        The results of a method that is no model of the package, by name.
     where : str
         Who published it.
     """
@@ -67,6 +69,17 @@ class PublishedFit:
     fixef: Mapping[str, float] = field(default_factory=dict)
     sd: Mapping[str, float] = field(default_factory=dict)
     criterion: float | None = None
+    figures: Mapping[str, float] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        if self.figures:
+            lines = [f"A known result: {self.model} of {self.formula}"]
+        else:
+            options = "".join(f", {key}={value!r}" for key, value in self.options.items())
+            lines = [f'A known fit: ml.{self.model}("{self.formula}", df{options})']
+        sds = {f"sd of {key}": value for key, value in self.sd.items()}
+        lines += [f"  {k} = {v:g}" for k, v in {**self.fixef, **sds, **self.figures}.items()]
+        return "\n".join([*lines, f"  Source: {self.where}"])
 
 
 @dataclass(frozen=True)
@@ -98,11 +111,7 @@ class Dataset:
             lines.append(f"  {name:<{width}}  {column.about}{kind}")
         lines += ["", f"Source: {self.source}", f"Licence: {self.licence}"]
         if self.fit is not None:
-            options = "".join(f", {key}={value!r}" for key, value in self.fit.options.items())
-            lines += ["", f'A known fit: ml.{self.fit.model}("{self.fit.formula}", df{options})']
-            lines += [f"  {k} = {v:g}" for k, v in self.fit.fixef.items()]
-            lines += [f"  sd of {k} = {v:g}" for k, v in self.fit.sd.items()]
-            lines.append(f"  Source: {self.fit.where}")
+            lines += ["", str(self.fit)]
         return "\n".join(lines)
 
     __repr__ = __str__
