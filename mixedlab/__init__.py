@@ -21,7 +21,7 @@ _HOME_OF = {
     "hglm": "models.hierarchical",
     "kinship": "models.relatedness",
     "kinship_lmm": "models.relatedness",
-    "gwas": "models.relatedness",
+    "gwas": "models.association",
     "two_stage": "models.two_stage_analysis",
     "twolevel_factor": "models.two_level",
     "latent_context": "models.two_level",
