@@ -128,6 +128,7 @@ class _DesignRecipe:
     fixed: Recipe
     kept: NDArray[np.intp]
     bars: tuple[Recipe, ...]
+    levels: tuple[tuple, ...]
     offsets: tuple[Recipe, ...]
     used: tuple[str, ...]
     factor_levels: dict[str, pd.Index]
@@ -309,9 +310,10 @@ def build_design(
             "use fewer terms or more data."
         )
     grouped = table if len(rows) == len(table) else table[grouping].iloc[rows]
-    terms = []
+    terms, levels_of_bars = [], []
     for bar in parsed.bars:
         index, levels = code_groups(grouped, bar)
+        levels_of_bars.append(levels)
         terms += terms_of(bar, index, levels, blocks.Z[bar.columns], bars[bar.columns][0].names)
     for term in terms:
         refuse_unidentified(term, w, has_residual=response == "numeric")
@@ -335,6 +337,7 @@ def build_design(
             fixed=fixed,
             kept=kept,
             bars=tuple(bars[bar.columns][0] for bar in parsed.bars),
+            levels=tuple(levels_of_bars),
             offsets=tuple(r for r, _ in offsets.values()),
             used=tuple(predictors),
             factor_levels={
@@ -372,11 +375,8 @@ def _rebuild(design: Design, table: pd.DataFrame, groups: bool) -> Design:
     terms: list[RandomTerm] = []
     Z = {}
     if groups:
-        fitted_terms = iter(design.terms)
-        for bar, bar_recipe in zip(parsed.bars, recipe.bars, strict=True):
+        for bar, bar_recipe, levels in zip(parsed.bars, recipe.bars, recipe.levels, strict=True):
             Z[bar.columns] = bar_recipe.apply(frame, source)
-            split = 1 if bar.correlated else len(bar_recipe.names)
-            levels = next(next(fitted_terms) for _ in range(split)).levels
             index = find_groups(table, bar, levels)
             terms += terms_of(bar, index, levels, Z[bar.columns], bar_recipe.names)
     offset = one_a_row(recipe.offset, "offset", table, source)

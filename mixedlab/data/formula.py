@@ -116,6 +116,8 @@ def parse(formula: str) -> MixedFormula:
                 "A random term stands on its own, joined to the others by '+'.", source, buried
             )
     text = "".join(fixed)
+    if text.lstrip().startswith("+"):  # it joined a term that is blanked now
+        text = text.replace("+", " ", 1)
     if not text.strip():
         if not bars and not offsets:
             raise FormulaError("There is nothing on the right of '~'.", source, len(source))
@@ -195,8 +197,6 @@ def _blank(fixed: list[str], source: str, start: int, stop: int, tilde: int) -> 
     if after < len(source) and source[after] not in "+-":
         raise FormulaError(f"Join {term} to the other terms by '+'.", source, after)
     first = before if before > tilde else start
-    if before <= tilde and after < len(source) and source[after] == "+":
-        stop = after  # the term came first: its '+' follows
     fixed[first : stop + 1] = " " * (stop + 1 - first)
 
 

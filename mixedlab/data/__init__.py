@@ -1,0 +1,1 @@
+"""What goes in: formulas, tables and the designs made of them."""

@@ -1,0 +1,102 @@
+"""The bars of a formula: what is split off, and where an error points."""
+
+import pickle
+
+import pytest
+
+from mixedlab.data.errors import FormulaError
+from mixedlab.data.formula import parse
+
+
+def bars(formula):
+    return [(bar.columns, bar.factors, bar.correlated) for bar in parse(formula).bars]
+
+
+@pytest.mark.parametrize(
+    ("formula", "expected"),
+    [
+        ("y ~ 1 + (1 | g)", [("1", ("g",), True)]),
+        ("y ~ x + (x || g)", [("x", ("g",), False)]),
+        ("y ~ (0 + x|g) + (1|h)", [("0 + x", ("g",), True), ("1", ("h",), True)]),
+        ("y ~ x + (1 | a/b)", [("1", ("a",), True), ("1", ("a", "b"), True)]),
+        (
+            "y ~ x + (1 | a / b / c)",
+            [("1", ("a",), True), ("1", ("a", "b"), True), ("1", ("a", "b", "c"), True)],
+        ),
+        ("y ~ x + (1 | a:b)", [("1", ("a", "b"), True)]),
+        ("y ~ (1 | `my group`)", [("1", ("my group",), True)]),
+        ("y ~ x + (bs(x, df=4) | g)", [("bs(x, df=4)", ("g",), True)]),
+        ("y ~ I(x | z) + (1 | g)", [("1", ("g",), True)]),
+        ("y ~ x +\n (1 | g)", [("1", ("g",), True)]),
+    ],
+)
+def test_bars_are_split_off(formula, expected):
+    assert bars(formula) == expected
+
+
+@pytest.mark.parametrize(
+    ("formula", "fixed"),
+    [
+        ("y ~ x + (1 | g)", "x"),
+        ("y ~ (1 | g)", "1"),
+        ("y ~ (1 | g) + x", "x"),
+        ("y ~ (1 | g) + (1 | h) + x", "x"),
+        ("y ~ (1 | g) - 1 + x", "- 1 + x"),
+        ("y ~ a * (b + c) + (1 | g) + d", "a * (b + c)           + d"),
+        ("y ~ x + offset(log(n)) + (1 | g)", "x"),
+        ("y ~ offset(n)", "1"),
+    ],
+)
+def test_the_fixed_part_is_what_is_left_and_keeps_its_place(formula, fixed):
+    parsed = parse(formula)
+    assert parsed.fixed.strip() == fixed
+    assert len(parsed.fixed) == len(parsed.source)
+    place = parsed.fixed.find("x")
+    assert place < 0 or parsed.source[place] == "x"
+
+
+def test_response_offset_and_cbind():
+    parsed = parse("cbind(dead, size - dead) ~ x + offset(log(n)) + (1 | g)")
+    assert parsed.successes_failures == ("dead", "size - dead")
+    assert parsed.offsets == ("log(n)",)
+    assert parse("y ~ x").successes_failures is None
+
+
+@pytest.mark.parametrize(
+    ("formula", "place", "says"),
+    [
+        ("y ~ x + (1 | g", "(1 | g", "never closed"),
+        ("y ~ x) + (1 | g)", ") + (1", "closes nothing"),
+        ("y ~ x + 1 | g", "| g", "parentheses"),
+        ("y ~ x * (1 | g)", "* (1", "'\\+'"),
+        ("y ~ (1 | g) * x", "* x", "'\\+'"),
+        ("y ~ x + ( | g)", "| g", "what varies"),
+        ("y ~ x + (1 | )", ")", "column that holds the groups"),
+        ("y ~ x + (1 | g + h)", "+ h", "joined by"),
+        ("y ~ x + (1 | factor(g))", "(g))", "joined by"),
+        ("y ~ x + (1 | g | h)", "| h", "one '\\|'"),
+        ("y ~ x + (x + (1 | g))", "| g", "stands on its own"),
+        ("y ~ `x + (1 | g)", "`x", "never closed"),
+        ("y ~ x ~ z", "~ z", "one '~'"),
+        ("cbind(a) ~ x", "cbind", "two columns"),
+    ],
+)
+def test_an_error_points_at_its_place(formula, place, says):
+    with pytest.raises(FormulaError, match=says) as caught:
+        parse(formula)
+    assert caught.value.position == formula.index(place)
+    *_, shown, caret = str(caught.value).splitlines()
+    assert shown[caret.index("^") :].startswith(place)
+
+
+@pytest.mark.parametrize("formula", ["y x", "", "y ~", 3, None])
+def test_what_is_no_formula(formula):
+    with pytest.raises(FormulaError):
+        parse(formula)
+
+
+def test_errors_survive_pickling():
+    error = FormulaError("What is wrong.", "y ~ x", 4)
+    again = pickle.loads(pickle.dumps(error))
+    assert str(again) == str(error)
+    assert again.position == 4
