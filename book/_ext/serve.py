@@ -1,0 +1,86 @@
+"""Serve the built book as a good static host would.
+
+``python serve.py FOLDER`` picks a free port from 8000 on and prints the address.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import errno
+from collections.abc import Iterator
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+from typing import ClassVar
+
+
+class Handler(SimpleHTTPRequestHandler):
+    """Files with the right types; those named by their content may be kept by the browser."""
+
+    protocol_version = "HTTP/1.1"  # keeps connections open
+    policy = ""
+    extensions_map: ClassVar = {
+        **SimpleHTTPRequestHandler.extensions_map,
+        ".js": "text/javascript",
+        ".mjs": "text/javascript",
+        ".wasm": "application/wasm",
+        ".svg": "image/svg+xml",
+    }
+
+    def end_headers(self) -> None:
+        """Add what a host should say about every file."""
+        named_by_content = any(f"/_static/{k}-" in self.path for k in ("pyodide", "labs"))
+        keep = "public, max-age=31536000, immutable" if named_by_content else "no-cache"
+        self.send_header("Cache-Control", keep)
+        if self.policy:
+            self.send_header("Content-Security-Policy", self.policy)
+        super().end_headers()
+
+    def log_message(self, *_args: object) -> None:
+        """Say nothing about single requests."""
+
+
+def make_server(folder: Path, port: int = 0, policy: str = "") -> ThreadingHTTPServer:
+    """Return a server of ``folder`` on this machine only; port 0 takes a free one."""
+    handler = type("BookHandler", (Handler,), {"policy": policy})
+    server = ThreadingHTTPServer(("127.0.0.1", port), partial(handler, directory=str(folder)))
+    server.daemon_threads = True
+    return server
+
+
+@contextlib.contextmanager
+def serving(folder: Path, policy: str = "") -> Iterator[str]:
+    """Serve ``folder`` while the block runs; gives the address."""
+    server = make_server(folder, policy=policy)
+    Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}/"
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+def main() -> None:
+    """Serve until interrupted."""
+    parser = argparse.ArgumentParser(description="Serve the built book on this machine.")
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--port", type=int, default=8000)
+    chosen = parser.parse_args()
+    for port in range(chosen.port, chosen.port + 50):
+        try:
+            server = make_server(chosen.folder, port)
+            break
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE:
+                raise
+    else:
+        raise SystemExit(f"No free port from {chosen.port} to {chosen.port + 49}.")
+    print(f"The book is at http://127.0.0.1:{server.server_port}/   (Ctrl-C stops)", flush=True)
+    with contextlib.suppress(KeyboardInterrupt):
+        server.serve_forever()
+
+
+if __name__ == "__main__":
+    main()

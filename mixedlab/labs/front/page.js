@@ -1,0 +1,152 @@
+// The published page as host of the labs: finds them, gives each the model object that lab.js
+// expects (see PROTOCOL.md), and lets one Python in a worker answer them all.
+
+const SLOW_AFTER = 12_000; // ms without news before the reader is told that it takes long
+
+/** Python in a worker, shared by all labs of the page. */
+class Engine {
+  constructor(packages) {
+    this.packages = packages;
+    this.models = [];
+    this.status = { phase: "download", text: "Getting Python ready ...", fraction: 0 };
+    this.waiting = [];
+    this.start();
+  }
+
+  start() {
+    if (typeof WebAssembly !== "object") {
+      this.fail("This browser has no WebAssembly, which Python needs here.");
+      return;
+    }
+    const url = new URL("worker.js", import.meta.url);
+    try {
+      // The next page of the book finds a shared worker alive: Python starts once per visit.
+      const options = { type: "module", name: "mixedlab", extendedLifetime: true };
+      this.worker = new SharedWorker(url, options);
+      this.port = this.worker.port;
+    } catch {
+      this.worker = new Worker(url, { type: "module", name: "mixedlab" });
+      this.port = this.worker;
+    }
+    this.worker.onerror = (event) => {
+      this.fail(`The program that runs Python could not be started. ${event.message ?? ""}`);
+    };
+    this.port.onmessage = ({ data }) => this.receive(data);
+    this.port.postMessage({ open: this.packages });
+    this.watch();
+  }
+
+  /** Try again after a failure; labs call it by sending {kind: "retry"}. */
+  retry() {
+    if (this.status.phase !== "failed") return;
+    this.worker?.terminate?.();
+    this.tell({ phase: "download", text: "Trying again ...", fraction: 0 });
+    this.start();
+  }
+
+  watch() {
+    clearTimeout(this.slow);
+    if (this.status.phase === "ready" || this.status.phase === "failed") return;
+    this.slow = setTimeout(() => {
+      this.tell({ ...this.status, text: `${this.status.text} It takes longer than usual.` });
+    }, SLOW_AFTER);
+  }
+
+  receive(data) {
+    if (data.status) {
+      this.tell(data.status);
+      this.watch();
+    } else {
+      this.models[data.to]?.emit("msg:custom", JSON.parse(data.answer));
+    }
+  }
+
+  tell(status) {
+    this.status = status;
+    if (status.phase === "ready") for (const request of this.waiting.splice(0)) this.post(request);
+    for (const model of this.models) model.emit("msg:custom", { kind: "status", ...status });
+  }
+
+  fail(text) {
+    this.tell({ phase: "failed", text, fraction: 0 });
+  }
+
+  send(model, message) {
+    if (message.kind === "retry") return this.retry();
+    const request = { to: this.models.indexOf(model), message: JSON.stringify(message) };
+    if (this.status.phase === "ready") this.post(request);
+    else this.waiting.push(request);
+  }
+
+  post(request) {
+    this.port.postMessage(request);
+  }
+}
+
+/** What anywidget hands to a front end, as far as lab.js uses it. */
+class Model {
+  constructor(engine, traits) {
+    this.engine = engine;
+    this.traits = traits;
+    this.listeners = new Map();
+    engine.models.push(this);
+  }
+
+  get(name) {
+    return name === "status" ? this.engine.status : this.traits[name];
+  }
+
+  set(name, value) {
+    this.traits[name] = value;
+  }
+
+  save_changes() {}
+
+  on(event, callback) {
+    const known = this.listeners.get(event) ?? [];
+    this.listeners.set(event, [...known, callback]);
+  }
+
+  off(event, callback) {
+    const known = this.listeners.get(event) ?? [];
+    this.listeners.set(event, callback ? known.filter((one) => one !== callback) : []);
+  }
+
+  send(message) {
+    this.engine.send(this, message);
+  }
+
+  emit(event, ...payload) {
+    for (const callback of this.listeners.get(event) ?? []) {
+      try {
+        callback(...payload);
+      } catch (error) {
+        console.error(`The lab ${this.get("lab")} failed:`, error); // the other labs go on
+      }
+    }
+  }
+}
+
+function traitsOf(host) {
+  return JSON.parse(host.querySelector(':scope > script[type="application/json"]').textContent);
+}
+
+async function bringToLife(hosts) {
+  const found = hosts.map((host) => ({ host, traits: traitsOf(host) }));
+  const engine = new Engine([...new Set(found.flatMap(({ traits }) => traits.packages))]);
+  addEventListener("pagehide", () => engine.port?.postMessage({ close: true }));
+  addEventListener("pageshow", (event) => event.persisted && engine.start());
+  const { default: front } = await import("./lab.js");
+  for (const { host, traits } of found) {
+    try {
+      await front.render({ model: new Model(engine, traits), el: host });
+    } catch (error) {
+      console.error(`The lab ${traits.lab} failed:`, error);
+      const line = host.querySelector("[data-ml=status]");
+      if (line) line.textContent = `This lab could not be started: ${error.message}`;
+    }
+  }
+}
+
+const hosts = [...document.querySelectorAll("[data-ml-host]")];
+if (hosts.length) bringToLife(hosts);
