@@ -1,0 +1,100 @@
+"""Linear algebra on stacks of small matrices, one for each level of a grouping factor.
+
+A stack has shape ``(q, q, J)``: the level is the last axis, so that numpy loops over the ``q``
+coefficients only and each operation is a pass over ``J`` adjacent numbers.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+
+# A column that is left with less than this share of its square length is taken as a combination
+# of the columns before it (within its level): what is left of it is rounding.
+_RANK_TOLERANCE = 1e-22
+
+
+def cholesky(stack: Array) -> Array:
+    """Lower Cholesky factors of a stack ``(q, q, J)`` of positive definite matrices, in place.
+
+    Only the lower triangles are read and written.
+    """
+    q = stack.shape[0]
+    for k in range(q):
+        for m in range(k):
+            stack[k, k] -= stack[k, m] ** 2
+        np.sqrt(stack[k, k], out=stack[k, k])
+        for i in range(k + 1, q):
+            for m in range(k):
+                stack[i, k] -= stack[i, m] * stack[k, m]
+            stack[i, k] /= stack[k, k]
+    return stack
+
+
+def solve_lower(L: Array, B: Array) -> Array:
+    """Solve ``L_j X_j = B_j`` in place: ``L`` lower triangular (q, q, J), ``B`` (q, c, J)."""
+    for k in range(L.shape[0]):
+        for m in range(k):
+            B[k] -= L[k, m] * B[m]
+        B[k] /= L[k, k]
+    return B
+
+
+def solve_upper(L: Array, B: Array) -> Array:
+    """Solve ``L_j' X_j = B_j`` in place: ``L`` lower triangular (q, q, J), ``B`` (q, c, J)."""
+    for k in reversed(range(L.shape[0])):
+        for m in range(k + 1, L.shape[0]):
+            B[k] -= L[m, k] * B[m]
+        B[k] /= L[k, k]
+    return B
+
+
+def identity_plus_square(F: Array) -> Array:
+    """Stack of ``I + F_j F_j'`` (lower triangles), for ``F`` of shape (q, m, J)."""
+    q = F.shape[0]
+    out = np.empty((q, q, F.shape[2]))
+    for i in range(q):
+        for k in range(i + 1):
+            np.einsum("mj,mj->j", F[i], F[k], out=out[i, k])
+        out[i, i] += 1.0
+    return out
+
+
+def orthogonalise(index: NDArray[np.intp], n_levels: int, Z: Array) -> Array:
+    """Orthonormalise the columns of ``Z`` within each level, by modified Gram-Schmidt.
+
+    Parameters
+    ----------
+    index : ndarray of int, shape (n,)
+        Level of each row.
+    n_levels : int
+        Number of levels J.
+    Z : ndarray, shape (q, n)
+        The columns, one a row; replaced by orthonormal ones (zero where a column is a
+        combination of the columns before it).
+
+    Returns
+    -------
+    U : ndarray, shape (q, q, J)
+        Upper triangular, ``Z_j = Q_j U_j`` with ``Q_j`` what ``Z`` now holds.
+    """
+    q = Z.shape[0]
+    U = np.zeros((q, q, n_levels))
+    length = [np.bincount(index, z * z, n_levels) for z in Z]
+    for k in range(q):
+        left = length[0] if k == 0 else np.bincount(index, Z[k] * Z[k], n_levels)
+        kept = left > _RANK_TOLERANCE * length[k]
+        U[k, k] = np.sqrt(np.where(kept, left, 0.0))
+        Z[k] *= np.divide(1.0, U[k, k], out=np.zeros(n_levels), where=kept)[index]
+        for m in range(k + 1, q):
+            U[k, m] = remove(index, n_levels, Z[k], Z[m])
+    return U
+
+
+def remove(index: NDArray[np.intp], n_levels: int, unit: Array, column: Array) -> Array:
+    """Take the part along ``unit`` out of ``column`` within each level; return its length (J,)."""
+    along = np.bincount(index, unit * column, n_levels)
+    column -= unit * along[index]
+    return along
