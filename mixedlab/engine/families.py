@@ -75,6 +75,13 @@ class Family:
         """First, second and third derivative of ``loglik`` in eta."""
         raise NotImplementedError
 
+    def value_and_score(
+        self, y: Array, eta: Array, weights: ArrayLike = 1.0, dispersion: float = 1.0
+    ) -> tuple[Array, Array]:
+        """``loglik`` and its first derivative in eta; together where that is cheaper."""
+        l1, _, _ = self.derivatives(y, eta, weights, dispersion)
+        return self.loglik(y, eta, weights, dispersion), l1
+
     def dispersion_derivatives(
         self, y: Array, eta: Array, weights: ArrayLike = 1.0, dispersion: float = 1.0
     ) -> Derivatives:
@@ -223,7 +230,8 @@ class Binomial(_OfTrials):
 
     def loglik(self, y, eta, weights=1.0, dispersion=1.0):
         if np.ndim(weights) == 0 and weights == 1 and self.link.name == "logit":
-            return -np.logaddexp(0, (1 - 2 * y) * eta)  # 0/1 responses, one pass
+            against = (1 - 2 * y) * eta
+            return -np.maximum(against, 0) - np.log1p(np.exp(-np.abs(against)))
         from scipy.special import gammaln
 
         w = np.asarray(weights, dtype=float)
@@ -244,6 +252,15 @@ class Binomial(_OfTrials):
         return tuple(
             _times(r, a) + _times(weights - r, b) for a, b in zip(success, failure, strict=True)
         )
+
+    def value_and_score(self, y, eta, weights=1.0, dispersion=1.0):
+        if self.link.name != "logit" or np.ndim(weights):
+            return super().value_and_score(y, eta, weights, dispersion)
+        # 0/1 responses: one exponential gives both
+        against = (1 - 2 * y) * eta
+        e = np.exp(-np.abs(against))
+        missed = np.where(against > 0, 1.0, e) / (1 + e)  # probability of the other outcome
+        return -np.maximum(against, 0) - np.log1p(e), (2 * y - 1) * missed
 
     def draw(self, rng, mu, weights=1.0, dispersion=1.0):
         trials = np.broadcast_to(np.asarray(weights), np.shape(mu))
