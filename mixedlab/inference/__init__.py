@@ -1,0 +1,1 @@
+"""What one asks of a fit: intervals, tests, predictions, comparisons, diagnosis, replication."""
