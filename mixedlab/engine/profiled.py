@@ -12,7 +12,8 @@ with ``nu = n`` and without the term in brackets for ML, ``nu = n - p`` and with
 Its derivative in ``T = Lambda Lambda'`` is the matrix ``Q`` of `Score.slope`, so that
 
     d d / d Lambda = 2 Q Lambda,
-    d2 d / d Lambda_a d Lambda_b ~ w_ab - w_a w_b / nu + (Q's part),   w_ab = y'PV_aPV_bPy / sigma^2,
+    d2 d / d Lambda_a d Lambda_b ~ w_ab - w_a w_b / nu + (Q's part),
+    w_ab = y'P V_a P V_b P y / sigma^2,   w_a = y'P V_a P y / sigma^2,
 
 the *average* of observed and expected information (Gilmour, Thompson & Cullis, 1995, Biometrics
 51, 1440-1450) plus the exact curvature of the map from Lambda to T. At ``Lambda = 0`` the gradient

@@ -1,9 +1,9 @@
 """The linear mixed model.
 
-    y = X beta + sum_t Z_t b_t + e,    b_t ~ N(0, sigma^2 Lambda_t Lambda_t'),    e ~ N(0, sigma^2 / w)
+    y = X beta + sum_t Z_t b_t + e,  b_t ~ N(0, sigma^2 Lambda_t Lambda_t'),  e ~ N(0, sigma^2 / w)
 
 fitted by maximum likelihood or REML. The likelihood and its derivatives are in
-``mixedlab.engine.profiled``; here they are minimised and the result is brought into the data's units.
+``mixedlab.engine.profiled``; here they are minimised and the result gets the data's units.
 """
 
 from __future__ import annotations

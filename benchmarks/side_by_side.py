@@ -1,0 +1,178 @@
+"""Time contestants side by side, in one run on one machine, and write a table.
+
+    from side_by_side import RSession, alternate, machine, peak_memory, write_table
+
+    seconds = alternate({"mixedlab": lambda: ml.lmm(f, df), "statsmodels": fit_sm}, repeats=7)
+    with RSession() as r:                       # where `Rscript` is there: RSession.available()
+        r.run("library(lme4); d <- read.csv('sleepstudy.csv')")
+        seconds = alternate({"mixedlab": fit, "lme4": r.contestant("lmer(f, d)")})
+    megabytes = peak_memory("import mixedlab as ml; ml.lmm(...)")
+
+The contestants take turns, so that a change of the machine's pace meets all of them; the median
+is reported, and only ratios within one run are claimed.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+Contestant = Callable[[], object]
+"""Does its work once; may return its own time in seconds (a float), as an R contestant does."""
+
+RESULTS = Path(__file__).parent / "results"
+
+
+def alternate(
+    contestants: Mapping[str, Contestant], *, repeats: int = 5, warm_up: int = 1
+) -> dict[str, float]:
+    """Median seconds of each contestant over ``repeats`` rounds in which they take turns."""
+    times: dict[str, list[float]] = {name: [] for name in contestants}
+    for turn in range(warm_up + repeats):
+        for name, work in contestants.items():
+            start = time.perf_counter()
+            own = work()
+            elapsed = own if isinstance(own, float) else time.perf_counter() - start
+            if turn >= warm_up:
+                times[name].append(elapsed)
+    return {name: statistics.median(taken) for name, taken in times.items()}
+
+
+def looped(work: Callable[[], object], times: int) -> Contestant:
+    """A contestant that does ``work`` several times and reports seconds for one: short work."""
+
+    def loop() -> float:
+        start = time.perf_counter()
+        for _ in range(times):
+            work()
+        return (time.perf_counter() - start) / times
+
+    return loop
+
+
+def peak_memory(code: str) -> float:
+    """Peak resident memory, in megabytes, of a fresh Python that runs ``code``."""
+    report = "\nimport resource as _r; print('PEAK', _r.getrusage(_r.RUSAGE_SELF).ru_maxrss)"
+    # Linux keeps the peak of the process that forked; a shell in between starts from nothing.
+    done = subprocess.run(
+        ["sh", "-c", '"$0" -c "$1"', sys.executable, code + report],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        raise RuntimeError(done.stderr)
+    return int(done.stdout.rsplit("PEAK", 1)[1]) / 1024
+
+
+class RSession:
+    """One R process that keeps its variables between expressions and times them itself."""
+
+    _LOOP = (
+        'input <- file("stdin"); open(input);'
+        "while (length(line <- readLines(input, 1)) > 0) {"
+        " start <- Sys.time();"
+        " value <- tryCatch({ suppressMessages(eval(parse(text = line), globalenv())); 'ok' },"
+        "   error = function(e) paste('error:', conditionMessage(e)));"
+        " cat('TIME', as.numeric(Sys.time() - start, units = 'secs'), gsub('\\n', ' ', value),"
+        "   '\\n'); flush(stdout()) }"
+    )
+
+    @staticmethod
+    def available(*packages: str) -> bool:
+        """Whether ``Rscript`` and these packages are there."""
+        if shutil.which("Rscript") is None:
+            return False
+        names = ", ".join(f"'{p}'" for p in packages)
+        code = f"q(status = !all(sapply(c({names}), requireNamespace, quietly = TRUE)))"
+        return subprocess.run(["Rscript", "-e", code], capture_output=True).returncode == 0
+
+    def __enter__(self) -> RSession:
+        self._process = subprocess.Popen(
+            ["Rscript", "--vanilla", "-e", self._LOOP],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+            bufsize=1,
+        )
+        self.printed: list[str] = []
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._process.stdin.close()
+        self._process.wait(timeout=30)
+
+    def run(self, expression: str) -> float:
+        """Evaluate an expression (one line); return the seconds R took. Prints go to `printed`."""
+        self._process.stdin.write(" ".join(expression.splitlines()) + "\n")
+        self.printed = []
+        for line in self._process.stdout:
+            if line.startswith("TIME "):
+                _, seconds, status = line.split(" ", 2)
+                if status.startswith("error"):
+                    raise RuntimeError(f"R: {status.strip()} in {expression!r}")
+                return float(seconds)
+            self.printed.append(line.rstrip())
+        raise RuntimeError("R stopped")
+
+    def contestant(self, expression: str, times: int = 1) -> Contestant:
+        """A contestant that evaluates ``expression``, ``times`` over, timed by R for one."""
+        code = f"for (.i in seq_len({times})) {{ {expression} }}" if times > 1 else expression
+        return lambda: self.run(code) / times
+
+
+def machine() -> str:
+    """The machine and the versions that the figures hold for, in one line."""
+    cpu = platform.processor() or platform.machine()
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        models = [x for x in info.read_text().splitlines() if x.startswith("model name")]
+        cpu = models[0].split(":", 1)[1].strip() if models else cpu
+    packages = []
+    for name in ("numpy", "scipy", "pandas", "statsmodels"):
+        try:
+            packages.append(f"{name} {version(name)}")
+        except PackageNotFoundError:
+            continue
+    threads = os.environ.get("OPENBLAS_NUM_THREADS", "all")
+    return (
+        f"{cpu}, {os.cpu_count()} cores, {platform.system()}, Python "
+        f"{platform.python_version()}, {', '.join(packages)}; BLAS threads: {threads}"
+    )
+
+
+def write_table(
+    name: str,
+    title: str,
+    header: Sequence[str],
+    rows: Sequence[Sequence[object]],
+    notes: Sequence[str] = (),
+) -> Path:
+    """Write ``results/<name>.md``: title, the machine, a table, notes."""
+    lines = [f"# {title}", "", f"Machine: {machine()}.", ""]
+    lines += table(header, rows)
+    for note in notes:
+        lines += ["", note]
+    RESULTS.mkdir(exist_ok=True)
+    path = RESULTS / f"{name}.md"
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> list[str]:
+    """The lines of a Markdown table; floats at three digits."""
+    cells = [[f"{c:.3g}" if isinstance(c, float) else str(c) for c in row] for row in rows]
+    return [
+        "| " + " | ".join(header) + " |",
+        "|" + "---|" * len(header),
+        *("| " + " | ".join(row) + " |" for row in cells),
+    ]
