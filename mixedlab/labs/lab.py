@@ -89,7 +89,7 @@ class Statistic:
     color: Meaning = "partial"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Lab:
     """A lab and all that its hosts need to know of it.
 
@@ -115,6 +115,8 @@ class Lab:
     measure_many : callable, optional
         ``measure_many(state, seeds)`` gives ``{statistic: array}``: a faster way to the same
         numbers as ``measure`` for each seed.
+    statistics_label : str
+        What stands at the axis of the sampling distributions, with its unit.
     truth_label : str
         What the third stage's button says, as "Show the rest of the season".
     """
@@ -132,6 +134,7 @@ class Lab:
     measure: Callable[[Any, Any, Any], Mapping[str, float]] | None = None
     truth_of: Callable[[Any], Mapping[str, float]] | None = None
     measure_many: Callable[[Any, Sequence[int]], Mapping[str, np.ndarray]] | None = None
+    statistics_label: str = "value"
     truth_label: str = "Show the truth"
     new_sample_label: str = "New sample"
 
@@ -191,14 +194,14 @@ def replicate_seed(seed: int, number: int) -> int:
 def _number(value: Any) -> float | None:
     try:
         number = float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return None
     return number if math.isfinite(number) else None
 
 
 def _clean_value(value: Any, control: Control, default: Any) -> Any:
     if control.kind == "choice":
-        return value if value in dict(control.options) else default
+        return value if value in [name for name, _ in control.options] else default
     if control.kind == "toggle":
         return {"true": True, "1": True, "false": False, "0": False}.get(
             str(value).lower(), default

@@ -11,7 +11,7 @@ each meaning has a redundant cue (shape, dash, fill) for readers who cannot tell
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 Stage = Literal["data", "estimate", "truth"]
@@ -71,7 +71,10 @@ class Mark:
 
 @dataclass(frozen=True, kw_only=True)
 class Dots(Mark):
-    """Points; ``drag`` lets the reader move them (one ``Drag`` for each item, or None)."""
+    """Points; ``drag`` lets the reader move them (one ``Drag`` for each item, or None).
+
+    ``size`` is a radius in pixels.
+    """
 
     x: Sequence[float]
     y: Sequence[float]
@@ -167,30 +170,39 @@ class Panel:
 class Scene:
     """All panels of a lab, and the same in words for readers who do not see them.
 
-    ``summary`` is spoken by screen readers after each change. It must hold the scene's main
-    figures. ``summary_before`` is what may be said before the prediction is made, and
-    ``outcome`` the sentence that stands beside the reader's prediction afterwards.
+    Every state of a lab has the same panels. ``summary`` is spoken by screen readers after each
+    change. It must hold the scene's main figures. ``summary_before`` is what may be said before
+    the prediction is made, and ``outcome`` the sentence that stands beside the reader's
+    prediction afterwards. ``outcome_truth`` is added to both once the truth is shown.
     """
 
     panels: Sequence[Panel]
     summary: str
     summary_before: str = ""
     outcome: str = ""
+    outcome_truth: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         """Return the scene as plain lists, numbers and strings, ready for JSON."""
-        panels = []
-        for panel in self.panels:
-            entry = {k: v for k, v in vars(panel).items() if k not in {"x", "y", "marks"}}
-            entry |= {"x": asdict(panel.x), "y": asdict(panel.y)}
-            entry["marks"] = [mark_to_dict(mark) for mark in panel.marks]
-            panels.append(entry)
         return {
-            "panels": panels,
+            "panels": [panel_to_dict(panel) for panel in self.panels],
             "summary": self.summary,
             "summary_before": self.summary_before,
             "outcome": self.outcome,
+            "outcome_truth": self.outcome_truth,
         }
+
+
+def panel_to_dict(panel: Panel) -> dict[str, Any]:
+    """Return one panel as plain data."""
+    return {
+        "key": panel.key,
+        "title": panel.title,
+        "width": panel.width,
+        "x": {name: plain(value) for name, value in vars(panel.x).items()},
+        "y": {name: plain(value) for name, value in vars(panel.y).items()},
+        "marks": [mark_to_dict(mark) for mark in panel.marks],
+    }
 
 
 def mark_to_dict(mark: Mark) -> dict[str, Any]:

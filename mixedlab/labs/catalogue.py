@@ -1,0 +1,83 @@
+"""The labs there are, found by their files.
+
+A module of this folder that assigns ``LAB = Lab(...)`` is a lab; its file name, with hyphens
+for underscores, is the lab's name. A lab is imported when it is asked for and not before, so
+that a page with one lab loads one.
+"""
+
+from __future__ import annotations
+
+import re
+from difflib import get_close_matches
+from functools import cache
+from importlib import import_module
+from importlib.resources import files
+from typing import TYPE_CHECKING, Any
+
+from mixedlab.labs.lab import Lab
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from mixedlab.labs.widget import LabWidget
+
+_HOLDS_A_LAB = re.compile(r"^LAB(: Lab)? = Lab\(", re.MULTILINE)
+
+
+@cache
+def names() -> tuple[str, ...]:
+    """Names of all labs, in alphabetical order, without importing them."""
+    return tuple(
+        sorted(
+            entry.name.removesuffix(".py").replace("_", "-")
+            for entry in files("mixedlab.labs").iterdir()
+            if entry.name.endswith(".py") and _HOLDS_A_LAB.search(entry.read_text("utf-8"))
+        )
+    )
+
+
+def get(name: str) -> Lab:
+    """Return the lab of this name.
+
+    Raises
+    ------
+    ValueError
+        Where there is no such lab; the message names the nearest, or all.
+    """
+    if name not in names():
+        nearest = get_close_matches(str(name).lower().replace("_", "-"), names(), n=1, cutoff=0.5)
+        hint = f"Did you mean {nearest[0]!r}?" if nearest else f"There are: {', '.join(names())}."
+        raise ValueError(f"There is no lab {name!r}. {hint}")
+    return import_module(f"mixedlab.labs.{name.replace('-', '_')}").LAB
+
+
+def lab(name: str | Lab | None = None, **state: Any) -> LabWidget | pd.DataFrame:
+    """Show a lab in a notebook; without a name, list the labs.
+
+    Parameters
+    ----------
+    name : str or Lab, optional
+        ``"three-poolings"``, or a `Lab` of your own.
+    **state
+        Controls to set, as ``dial=0.4``; values are moved into the control's range.
+
+    Returns
+    -------
+    LabWidget or DataFrame
+        The live lab, whose controls are traits (``widget.dial``); or the table of labs.
+
+    Raises
+    ------
+    ValueError
+        Where there is no such lab.
+    TypeError
+        Where the lab has no such control.
+    """
+    if name is None:
+        import pandas as pd
+
+        titles = {known: get(known).title for known in names()}
+        return pd.DataFrame({"title": titles}).rename_axis("lab")
+    from mixedlab.labs.widget import make_widget
+
+    return make_widget(name if isinstance(name, Lab) else get(name), **state)

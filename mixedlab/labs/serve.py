@@ -1,0 +1,172 @@
+"""Python's side of the conversation with ``lab.js`` (see ``front/PROTOCOL.md``).
+
+Messages come from a browser and are untrusted. Whatever is wrong with one, the answer is a
+message in words, never an exception: one lab that fails leaves the others alive.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, fields
+from typing import Any
+
+from mixedlab.labs import catalogue
+from mixedlab.labs.distributions import describe_distribution, distribution_panel
+from mixedlab.labs.lab import MAX_SEED, Lab, Preset
+from mixedlab.labs.scene import Scene, panel_to_dict
+
+MOST_AT_ONCE = 500
+MOST_REPLICATES = 20_000
+
+
+def describe(lab: Lab) -> dict[str, Any]:
+    """Return what the front end must know of a lab before any state: plain data for JSON."""
+    default = asdict(lab.state())
+    return {
+        "name": lab.name,
+        "title": lab.title,
+        "question": {"text": lab.question.text, "options": list(lab.question.options)},
+        "controls": [
+            {
+                "field": name,
+                **asdict(control),
+                "options": [list(option) for option in control.options],
+                "whole": is_whole(default[name]),
+            }
+            for name, control in lab.controls.items()
+        ],
+        "defaults": default,
+        "presets": [
+            {"label": p.label, "note": p.note, "state": _preset_state(lab, p)} for p in lab.presets
+        ],
+        "statistics": [asdict(statistic) for statistic in lab.statistics],
+        "max_seed": MAX_SEED,
+        "share": "link",
+    }
+
+
+def is_whole(default: Any) -> bool:
+    """Whether a field with this default holds whole numbers."""
+    return isinstance(default, int) and not isinstance(default, bool)
+
+
+def answer(message: Any, lab: Lab | None = None) -> dict[str, Any]:
+    """Answer one message of the front end. Never raises.
+
+    Parameters
+    ----------
+    message : mapping
+        ``kind`` is ``"scene"`` or ``"replicate"``.
+    lab : Lab, optional
+        The lab that is meant; by default the one the message names.
+    """
+    message = message if isinstance(message, Mapping) else {}
+    reply: dict[str, Any] = {"id": message.get("id"), "kind": message.get("kind")}
+    try:
+        lab = lab or catalogue.get(message.get("lab"))
+        raw = message.get("state")
+        state = lab.clean(raw if isinstance(raw, Mapping) else {})
+        if reply["kind"] == "scene":
+            reply |= {"state": asdict(state), "scene": finite_dict(lab.run(state))}
+        elif reply["kind"] == "replicate":
+            reply |= _replicate(lab, state, message)
+        else:
+            raise ValueError(f"A lab does not understand a message of kind {reply['kind']!r}.")
+    except Exception as error:  # a lab's mistake must reach its reader in words, whatever it is
+        reply |= {
+            "kind": "error",
+            "message": in_words(error),
+            "lab": getattr(lab, "name", message.get("lab")),
+            "state": message.get("state"),
+        }
+    return reply
+
+
+def answer_json(text: str) -> str:
+    """Answer a message given as JSON, with JSON."""
+    try:
+        message = json.loads(text)
+    except (TypeError, ValueError):
+        message = {}
+    return json.dumps(answer(message), default=str)
+
+
+def finite_dict(scene: Scene) -> dict[str, Any]:
+    """Return a scene as plain data.
+
+    Raises ``ValueError`` that names panel and mark where a number is not finite, since neither
+    JSON nor a picture can hold it.
+    """
+    plain = scene.to_dict()
+    for panel in plain["panels"]:
+        for mark in panel["marks"]:
+            if not _all_finite(mark):
+                raise ValueError(
+                    f"The mark {mark['key']!r} of the panel {panel['key']!r} holds a number that "
+                    "is not finite."
+                )
+    return plain
+
+
+def in_words(error: Exception) -> str:
+    """Say an error as its reader would want it: its message, or its kind where it has none."""
+    text = str(error).strip() or "something went wrong"
+    plain = isinstance(error, (ValueError, RuntimeError))
+    return text if plain else f"{type(error).__name__}: {text}"
+
+
+def _preset_state(lab: Lab, preset: Preset) -> dict[str, Any]:
+    """All controls of a preset; its seed only where it names one, else the reader's stays."""
+    state = asdict(lab.clean(preset.state))
+    return state if "seed" in preset.state else {k: v for k, v in state.items() if k != "seed"}
+
+
+def _replicate(lab: Lab, state: Any, message: Mapping[str, Any]) -> dict[str, Any]:
+    if not lab.statistics:
+        raise ValueError(f"The lab {lab.name!r} collects no statistics.")
+    raw = message.get("values")
+    before = raw if isinstance(raw, Mapping) else {}
+    values = {s.name: _numbers(before.get(s.name)) for s in lab.statistics}
+    start = min(len(v) for v in values.values())
+    count = _whole(message.get("count"), low=1, high=min(MOST_AT_ONCE, MOST_REPLICATES - start))
+    fresh = lab.replicate(state, start, count) if count > 0 else {}
+    for name, numbers in fresh.items():
+        values[name] = values[name][:start] + _numbers(numbers)
+    truth = lab.truth_of(state) if lab.truth_of else {}
+    return {
+        "values": values,
+        "panel": panel_to_dict(distribution_panel(lab, values, truth)),
+        "summary": describe_distribution(lab, values),
+    }
+
+
+def _numbers(values: Any) -> list[float | None]:
+    """Keep finite numbers; what is none becomes None, and still counts as a replicate."""
+    if not isinstance(values, (list, tuple)):
+        return []
+    return [
+        float(v) if isinstance(v, (int, float)) and math.isfinite(v) else None
+        for v in values[:MOST_REPLICATES]
+    ]
+
+
+def _whole(value: Any, low: int, high: int) -> int:
+    number = value if isinstance(value, (int, float)) and math.isfinite(value) else low
+    return int(min(max(number, low), high))
+
+
+def _all_finite(value: Any) -> bool:
+    if isinstance(value, float):
+        return math.isfinite(value)
+    if isinstance(value, dict):
+        return all(map(_all_finite, value.values()))
+    if isinstance(value, list):
+        return all(map(_all_finite, value))
+    return True
+
+
+def state_fields(lab: Lab) -> tuple[str, ...]:
+    """Names of all fields of a lab's state, controls and seed."""
+    return tuple(f.name for f in fields(lab.state))
