@@ -22,10 +22,10 @@ equal size are factored as one stack. The wanted parts of H^-1 follow from those
 
     (H^-1)_11 = D^-1 + D^-1 E' S^-1 E D^-1,   (H^-1)_21 = -S^-1 E D^-1,   (H^-1)_22 = S^-1,
 
-each computed only at pairs that occur. Memory grows with the data plus the squares of the pieces.
+each computed only at pairs that occur. Memory grows with the data and the squares of the pieces.
 
 Source: Bates, Maechler, Bolker and Walker (2015), *J. Stat. Software* 67(1), for the model and its
-Laplace approximation; the elimination order is that of Bates (2018), MixedModels.jl's documentation.
+Laplace approximation; the order of elimination is that of the documentation of MixedModels.jl.
 """
 
 from __future__ import annotations
@@ -33,10 +33,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from mixedlab.engine import stacks
+from mixedlab.engine import blocks
 from mixedlab.engine.families import Family
-from mixedlab.engine.grouped_likelihood import Evaluation
-from mixedlab.engine.relative_factor import RelativeFactor
+from mixedlab.engine.grouped_likelihood import Evaluation, _factor, _log_det, _solve
+from mixedlab.engine.layout import Layout
 from mixedlab.engine.terms import RandomTerm
 
 Array = NDArray[np.float64]
@@ -63,8 +63,8 @@ class CrossedLikelihood:
         self.family, self.y, self.X = family, y, X
         self.weights, self.offset = weights, offset
         self.terms = terms
-        self.factor = RelativeFactor([t.n_coefs for t in terms])
-        self.system = _EliminatedSystem(terms)
+        self.layout = Layout.of(terms)
+        self.system = _EliminatedSystem(terms, self.layout)
         self.u = [np.zeros((t.n_coefs, t.n_levels)) for t in terms]
 
     def _rows(self, b: list[Array]) -> Array:
@@ -80,7 +80,7 @@ class CrossedLikelihood:
     def _spread(self, Lam: list[Array], u: list[Array]) -> Array:
         return self._rows([L @ u_r for L, u_r in zip(Lam, u, strict=True)])
 
-    # --- the mode --------------------------------------------------------------------------------------
+    # --- the mode
 
     def _penalised(self, eta: Array, u: list[Array], dispersion: float) -> float:
         with np.errstate(over="ignore", invalid="ignore"):
@@ -126,13 +126,13 @@ class CrossedLikelihood:
         self.u = u
         return eta
 
-    # --- the integral ------------------------------------------------------------------------------------
+    # --- the integral
 
     def __call__(
         self, theta: Array, beta: Array, dispersion: float = 1.0, gradient: bool = True
     ) -> Evaluation:
         """Evaluate at one point. A point outside the link's range has log-likelihood -inf."""
-        Lam = self.factor.matrices(theta)
+        Lam = self.layout.unpack(theta)
         eta = self._find_mode(self.offset + self.X @ beta, Lam, dispersion)
         if eta is None:
             return Evaluation(-np.inf)
@@ -162,7 +162,7 @@ class CrossedLikelihood:
         for term, u_r, t_r, zd, zl1, h_r in zip(self.terms, self.u, t, Zd, Zl1, h, strict=True):
             # Z'(l1 + d) u' + Z'l1 t' - sum_i W_i z_i h_i'
             d_Lam.append(zd @ u_r.T + zl1 @ t_r.T + (term.Z.T * l2) @ h_r.T)
-        out.d_theta = self.factor.gather(d_Lam)
+        out.d_theta = self.layout.pack(d_Lam)
         out.d_beta = self.X.T @ (l1 + d)
         if self.family.has_dispersion:
             value, first, second = self.family.dispersion_derivatives(
@@ -170,7 +170,7 @@ class CrossedLikelihood:
             )
             out.d_log_dispersion = float(value.sum() + 0.5 * leverage @ second + Vt @ first)
 
-    # --- after the fit --------------------------------------------------------------------------------------
+    # --- after the fit
 
     def modes(self) -> list[Array]:
         """Conditional modes b of each term at the last point, (J, q)."""
@@ -185,16 +185,12 @@ class CrossedLikelihood:
 class _EliminatedSystem:
     """Factors ``H = I + V'WV`` by eliminating the factor with most levels, then piece by piece."""
 
-    def __init__(self, terms: list[RandomTerm]) -> None:
+    def __init__(self, terms: list[RandomTerm], layout: Layout) -> None:
         self.terms = terms
-        by_factor: dict[str, list[int]] = {}
-        for k, term in enumerate(terms):
-            by_factor.setdefault(term.group, []).append(k)
-        largest = max(by_factor.values(), key=lambda ks: terms[ks[0]].n_levels)
-        self.first = largest
-        self.others = [k for k in range(len(terms)) if k not in largest]
-        self.index1 = terms[largest[0]].index
-        self.J1 = terms[largest[0]].n_levels
+        largest = layout.factors[0]
+        self.first = largest.terms
+        self.others = [k for k in range(len(terms)) if k not in largest.terms]
+        self.index1, self.J1 = largest.index, largest.n_levels
         self._number_coordinates()
         self._pair_up()
         self._split_into_pieces()
@@ -277,7 +273,7 @@ class _EliminatedSystem:
             for b in range(a + 1):
                 D[a, b] = D[b, a] = np.bincount(self.index1, W * v1[a] * v1[b], self.J1)
             D[a, a] += 1
-        self.L1 = stacks.cholesky(D)
+        self.L1 = _factor(D)
         if not np.isfinite(self.L1).all():
             return False
         E = np.zeros((q1, self.pair_keys.size))
@@ -286,8 +282,8 @@ class _EliminatedSystem:
             for r in range(R):
                 E[a] += np.bincount(self.pair[r], Wv * rest[r], self.pair_keys.size)
         L1_at = self.L1[:, :, self.pair_level]
-        half = stacks.solve_lower(L1_at, E)  # L1^-1 E
-        self.E, self.T = E, stacks.solve_upper(L1_at, half)  # T = D^-1 E
+        half = blocks.solve_lower(L1_at, E.copy())  # L1^-1 E
+        self.E, self.T = E, blocks.solve_upper(L1_at, half.copy())  # T = D^-1 E
         S = np.zeros(self.n_cells)
         diagonal = np.arange(self.n_coords)
         S[self._cell(diagonal, diagonal)] = 1.0
@@ -311,7 +307,7 @@ class _EliminatedSystem:
 
     def log_det(self) -> float:
         """Log determinant of H."""
-        total = 2 * stacks.log_det(self.L1).sum()
+        total = 2 * _log_det(self.L1).sum()
         for L in self.S_factors:
             total += 2 * np.log(np.diagonal(L, axis1=1, axis2=2)).sum()
         return float(total)
@@ -344,7 +340,7 @@ class _EliminatedSystem:
         """H^-1 g, in and out one (q, J) array for each term."""
         g1 = np.concatenate([g[k] for k in self.first])
         g2 = np.concatenate([g[k].ravel() for k in self.others])
-        y1 = stacks.solve(self.L1, g1)
+        y1 = _solve(self.L1, g1)
         for E_a, y_a in zip(self.E, y1, strict=True):
             g2 = g2 - np.bincount(self.pair_coord, E_a * y_a[self.pair_level], self.n_coords)
         x2 = self._solve_pieces(g2)
@@ -362,7 +358,8 @@ class _EliminatedSystem:
         self.S_inv = S_inv
         self.TS = np.stack([self._times_S_inv(T_a) for T_a in self.T])
         q1 = self.TS.shape[0]
-        self.B1 = stacks.inverse(self.L1)
+        identity = np.repeat(np.eye(q1)[:, :, None], self.J1, axis=2)
+        self.B1 = _solve(self.L1, identity)
         for a in range(q1):
             for b in range(q1):
                 self.B1[a, b] += np.bincount(self.pair_level, self.TS[a] * self.T[b], self.J1)

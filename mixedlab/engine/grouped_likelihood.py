@@ -42,10 +42,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from mixedlab.engine import stacks
+from mixedlab.engine import blocks
 from mixedlab.engine.families import Family
+from mixedlab.engine.layout import Layout
 from mixedlab.engine.quadrature import product_rule
-from mixedlab.engine.relative_factor import RelativeFactor, block_diagonal, diagonal_blocks
 from mixedlab.engine.terms import RandomTerm
 
 Array = NDArray[np.float64]
@@ -104,7 +104,8 @@ class GroupedLikelihood:
         Z = np.concatenate([t.Z for t in terms], axis=1)[order].T
         # None stands for a column of ones: no multiplication is needed
         self.Z = [None if np.all(z == 1) else np.ascontiguousarray(z) for z in Z]
-        self.factor = RelativeFactor([t.n_coefs for t in terms])
+        self.layout = Layout.of(terms)
+        self.factor = self.layout.factors[0]
         self.index = index[order]
         self.counts = np.bincount(self.index, minlength=terms[0].n_levels)
         self.starts = np.concatenate([[0], np.cumsum(self.counts)[:-1]])
@@ -114,7 +115,7 @@ class GroupedLikelihood:
         self.nodes, self.node_weights = product_rule(nagq, self.q)
         self._chunks = self._split_groups()
 
-    # --- rows and groups ---------------------------------------------------------------------------
+    # --- rows and groups
 
     def _split_groups(self) -> list[tuple[slice, slice]]:
         """Runs of groups (slice of groups, slice of rows) of about `_CELLS` rows."""
@@ -141,7 +142,7 @@ class GroupedLikelihood:
             total = total + (spread if z is None else z * spread)
         return total
 
-    # --- the mode ------------------------------------------------------------------------------------
+    # --- the mode
 
     def _penalised(self, eta: Array, u: Array, dispersion: float) -> Array:
         l = self.family.loglik(self.y, eta, self.weights, dispersion)
@@ -159,7 +160,7 @@ class GroupedLikelihood:
         return A, H
 
     def _find_modes(self, fixed: Array, Lam: Array, dispersion: float) -> Array | None:
-        """Newton's method in every group at once; returns eta at the modes, None if out of range."""
+        """Newton's method in every group at once; eta at the modes, or None if out of range."""
         u = self.u
         eta = fixed + self._rows(Lam @ u)
         value = None  # the penalised log-likelihoods, computed only when steps are long
@@ -178,8 +179,8 @@ class GroupedLikelihood:
                 expected = self.family.fisher_weights(eta, self.weights, dispersion)
                 W = np.where(W > 0, W, expected)
             g = Lam.T @ np.stack([self._sum(l1, a) for a in range(self.q)]) - u
-            L = stacks.cholesky(self._curvature(W, Lam)[1])
-            delta = stacks.solve(L, g)
+            L = _factor(self._curvature(W, Lam)[1])
+            delta = _solve(L, g)
             decrement = (delta * g).sum(0)
             if not np.isfinite(decrement).all():
                 return None
@@ -220,22 +221,22 @@ class GroupedLikelihood:
             length = np.where(worse, length / 2, length)
         return None, None, None
 
-    # --- the integral ----------------------------------------------------------------------------------
+    # --- the integral
 
     def __call__(
         self, theta: Array, beta: Array, dispersion: float = 1.0, gradient: bool = True
     ) -> Evaluation:
         """Evaluate at one point. A point outside the link's range has log-likelihood -inf."""
-        Lam = block_diagonal(self.factor.matrices(theta))
+        Lam = self.factor.lambda_of(theta)
         eta = self._find_modes(self.offset + self.X @ beta, Lam, dispersion)
         if eta is None:
             return Evaluation(-np.inf)
         family, y, w = self.family, self.y, self.weights
         l1, l2, l3 = family.derivatives(y, eta, w, dispersion)
         A, H = self._curvature(-l2, Lam)
-        L = stacks.cholesky(H)
+        L = _factor(H)
         base = self._penalised(eta, self.u, dispersion)
-        laplace = base - stacks.log_det(L)
+        laplace = base - _log_det(L)
         at_nodes = None if self.nagq == 1 else self._over_nodes(eta, Lam, L, base, dispersion)
         value = laplace if at_nodes is None else laplace + np.log(at_nodes.total)
         self.L, self.Lam, self.eta = L, Lam, eta
@@ -262,8 +263,8 @@ class GroupedLikelihood:
                 inner[a, a] += 0.5 * at_nodes.S[a, a]
                 for b in range(a):
                     inner[a, b] = inner[b, a] = 0.5 * at_nodes.S[a, b]
-        half = stacks.solve_upper(L, inner)  # L^-T (I/2 + N)
-        K = -stacks.solve_upper(L, half.transpose(1, 0, 2))
+        half = blocks.solve_upper(L, inner)  # L^-T (I/2 + N)
+        K = -blocks.solve_upper(L, half.transpose(1, 0, 2).copy())
         LamK = np.einsum("ab,bcj->acj", Lam, K)
         spread = np.einsum("acj,bc->abj", LamK, Lam)
         leverage = 0.0
@@ -275,13 +276,14 @@ class GroupedLikelihood:
                 leverage = leverage + term
         c = -l3 * leverage
         s = Lam.T @ np.stack([self._sum(c, a) for a in range(q)]) + r
-        t = stacks.solve(L, s)
+        t = _solve(L, s)
         Zt = self._rows(Lam @ t)
         d = c + l2 * Zt
         d_Lam = d_Lam + np.stack([self._sum(d, a) for a in range(q)]) @ self.u.T + Zl1 @ t.T
         d_Lam = d_Lam + 2 * np.einsum("abj,bcj->ac", A, LamK)
         out.d_beta = self.X.T @ (score + d)
-        out.d_theta = self.factor.gather(diagonal_blocks(d_Lam, self.factor.sizes))
+        out.d_theta = np.empty(self.layout.n_theta)
+        out.d_theta[self.factor.at] = d_Lam[self.factor.rows, self.factor.cols]
         if self.family.has_dispersion:
             value, first, second = self.family.dispersion_derivatives(
                 self.y, eta, self.weights, dispersion
@@ -310,7 +312,7 @@ class GroupedLikelihood:
             z = self.nodes[:, first : first + at_once]  # (q, k)
             log_w = np.log(self.node_weights[first : first + at_once]) + 0.5 * (z**2).sum(0)
             shape = (q, z.shape[1], u_mode.shape[1])
-            away = stacks.solve_upper(L, np.broadcast_to(z[:, :, None], shape))
+            away = blocks.solve_upper(L, np.broadcast_to(z[:, :, None], shape).copy())
             u = u_mode[:, None, :] + away
             b = np.tensordot(Lam, away, axes=1)
             eta_k = np.broadcast_to(eta0, (z.shape[1], y.size))
@@ -331,8 +333,8 @@ class GroupedLikelihood:
                  for z_a in Z]
             )  # fmt: skip  # share_k Z' l'(eta_k): (q, k, J)
             g = np.tensordot(Lam.T, G, axes=1) - share * u
-            scaled = stacks.solve_lower(L, g)
             sums.r[:, groups] += g.sum(1)
+            scaled = blocks.solve_lower(L, g)
             sums.outer[:, :, groups] += np.einsum("akj,bkj->abj", G, u)
             sums.S[:, :, groups] += np.einsum("ak,bkj->abj", z, scaled)
             if family.has_dispersion:
@@ -340,19 +342,43 @@ class GroupedLikelihood:
                 value = np.where(row_share > 0, row_share * value, 0.0)
                 sums.dispersion[groups] += np.add.reduceat(value.sum(0), starts)
 
-    # --- after the fit ----------------------------------------------------------------------------------
+    # --- after the fit
 
     def modes(self) -> list[Array]:
         """Conditional modes b of each term at the last point, (J, q)."""
         b = self.Lam @ self.u
-        ends = np.cumsum(self.factor.sizes)
-        return [b[e - q : e].T for q, e in zip(self.factor.sizes, ends, strict=True)]
+        return [b[columns].T for columns in self.factor.columns]
 
     def mode_covariances(self) -> list[Array]:
         """Conditional covariance ``Lambda H^-1 Lambda'`` of each term's b, (J, q, q)."""
-        V = np.einsum("ab,bcj,dc->jad", self.Lam, stacks.inverse(self.L), self.Lam)
-        ends = np.cumsum(self.factor.sizes)
-        return [V[:, e - q : e, e - q : e] for q, e in zip(self.factor.sizes, ends, strict=True)]
+        half = blocks.solve_lower(self.L, np.repeat(self.Lam.T[:, :, None], self.J, axis=2))
+        V = np.einsum("kaj,kbj->jab", half, half)
+        return [V[:, columns, columns] for columns in self.factor.columns]
+
+    def solve_modes(self, W: Array, x: Array) -> list[Array]:
+        """``Lambda H^-1 Lambda' Z' W x`` by term, (J, q), for x (n,) in the order given.
+
+        The negative of what the modes b move by when the linear predictor moves by x.
+        """
+        Wx = (W * x)[self.rows]
+        g = self.Lam.T @ np.stack([self._sum(Wx, a) for a in range(self.q)])
+        moved = self.Lam @ _solve(self.L, g)
+        return [moved[columns].T for columns in self.factor.columns]
+
+
+def _factor(H: Array) -> Array:
+    """Cholesky factors, nan where a matrix is not positive definite."""
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return blocks.cholesky(H)
+
+
+def _solve(L: Array, g: Array) -> Array:
+    return blocks.solve_upper(L, blocks.solve_lower(L, g.copy()))
+
+
+def _log_det(L: Array) -> Array:
+    """Log determinant of each factor, (J,)."""
+    return np.log(np.einsum("aaj->aj", L)).sum(0)
 
 
 class _NodeSums:
