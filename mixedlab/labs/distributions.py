@@ -46,7 +46,7 @@ def distribution_panel(
     counts = {name: np.histogram(v, edges)[0] for name, v in kept.items()}
     tallest = max(TALLEST_STACK, *(int(c.max()) for c in counts.values()))
 
-    marks: list[Mark] = []
+    marks: list[Mark] = [_floors(len(lab.statistics), low, high)]
     for row, statistic in enumerate(lab.statistics):
         floor = len(lab.statistics) - 1 - row
         v = kept[statistic.name]
@@ -140,6 +140,16 @@ def _row(statistic, values, edges, counts, tallest, floor) -> list[Mark]:
         )
     )
     return marks
+
+
+def _floors(rows: int, low: float, high: float) -> Lines:
+    return Lines(
+        key="floors",
+        color="muted",
+        x=[[low, high]] * (rows - 1),
+        y=[[row + _BASE] * 2 for row in range(1, rows)],
+        width=1,
+    )
 
 
 def _bins(counts, edges):

@@ -97,13 +97,17 @@ class Lines(Mark):
 
 @dataclass(frozen=True, kw_only=True)
 class Arrows(Mark):
-    """Arrows from (x0, y0) to (x1, y1)."""
+    """Arrows from (x0, y0) to (x1, y1).
+
+    They stop ``gap`` pixels short of their end, so that a dot there does not hide the head.
+    """
 
     x0: Sequence[float]
     y0: Sequence[float]
     x1: Sequence[float]
     y1: Sequence[float]
     width: float = 1.5
+    gap: float = 0.0
 
 
 @dataclass(frozen=True, kw_only=True)

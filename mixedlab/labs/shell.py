@@ -13,9 +13,22 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from html import escape
 from itertools import chain
+from typing import get_args
 
 from mixedlab.labs.lab import Control, Lab
-from mixedlab.labs.scene import Arrows, Bands, Bars, Cells, Dots, Lines, Mark, Panel, Scene, Texts
+from mixedlab.labs.scene import (
+    Arrows,
+    Bands,
+    Bars,
+    Cells,
+    Dots,
+    Lines,
+    Mark,
+    Panel,
+    Scene,
+    Stage,
+    Texts,
+)
 from mixedlab.labs.serve import is_whole
 
 MOST_SEGMENTS = 4  # a choice with more options becomes a drop-down list
@@ -40,19 +53,18 @@ def shell(lab: Lab, pictures: Mapping[str, str] | None = None) -> str:
     return (
         f'<form class="ml-lab" data-ml="lab" data-lab="{_(lab.name)}" data-stage="data" '
         f'data-phase="wait" autocomplete="off" aria-label="Lab: {_(lab.title)}">'
-        + "".join(parts)
-        + "</form>"
+        '<div class="ml-sheet">' + "".join(parts) + "</div></form>"
     )
 
 
 def legend_marks(scenes: Iterable[Scene]) -> list[Mark]:
-    """Return one mark for each entry of the legend, in the order of their first appearance."""
+    """Return one mark for each entry of the legend, those that show first before the others."""
     marks = chain.from_iterable(p.marks for scene in scenes for p in scene.panels)
     first: dict[str, Mark] = {}
     for mark in marks:
         if mark.name:
             first.setdefault(mark.name, mark)
-    return list(first.values())
+    return sorted(first.values(), key=lambda mark: get_args(Stage).index(mark.stage))
 
 
 def has_truth(scenes: Iterable[Scene]) -> bool:
@@ -249,7 +261,7 @@ def _replicates(lab: Lab) -> str:
         f'aria-label="Draw {count} new {"sample" if count == 1 else "samples"}">+{count}</button>'
         for count in (1, 50, 500)
     )
-    ratio = min(1.9, 6.5 / (1 + len(lab.statistics)))
+    ratio = min(2.6, 9 / (1 + len(lab.statistics)))
     return (
         '<fieldset class="ml-replicates" data-ml="replicates" disabled>'
         '<legend class="ml-spoken">Repeat the study</legend>'

@@ -5,8 +5,10 @@ const path = (el, d) => el.setAttribute("d", d);
 const r1 = (v) => Math.round(v * 10) / 10;
 
 const SHAPES = {
-  circle: (x, y, r) =>
-    `M${r1(x - r)} ${r1(y)}a${r1(r)} ${r1(r)} 0 1 0 ${r1(2 * r)} 0a${r1(r)} ${r1(r)} 0 1 0 ${r1(-2 * r)} 0Z`,
+  circle: (x, y, radius) => {
+    const r = r1(radius); // both halves must use the same rounded radius to close as a circle
+    return `M${r1(x - r)} ${r1(y)}a${r} ${r} 0 1 0 ${2 * r} 0a${r} ${r} 0 1 0 ${-2 * r} 0Z`;
+  },
   square: (x, y, r) => polygon([x - r, y - r, x + r, y - r, x + r, y + r, x - r, y + r]),
   diamond: (x, y, r) => polygon([x, y - 1.3 * r, x + 1.3 * r, y, x, y + 1.3 * r, x - 1.3 * r, y]),
   triangle: (x, y, r) => polygon([x, y - 1.2 * r, x + 1.1 * r, y + 0.9 * r, x - 1.1 * r, y + 0.9 * r]),
@@ -36,12 +38,15 @@ function interleave(xs, ys, x, y) {
 const fill = (mark) => (mark.filled ? "ml-filled" : "ml-open");
 const sizeOf = (mark, i) => (Array.isArray(mark.size) ? mark.size[i] : mark.size);
 
-// A head of at most 7 px, smaller on a short arrow; an arrow shorter than 2 px has none.
-function arrow([x0, y0, x1, y1]) {
-  const length = Math.hypot(x1 - x0, y1 - y0);
-  if (length < 2) return polyline([x0, y0, x1, y1]);
+// It stops `gap` px short of its end. A head of at most 7 px, smaller on a short arrow; an arrow
+// of less than 2 px has none.
+function arrow([x0, y0, xEnd, yEnd], gap) {
+  const reach = Math.hypot(xEnd - x0, yEnd - y0);
+  const length = Math.max(0, reach - gap);
+  if (length < 2) return polyline([x0, y0, x0, y0]);
+  const [ux, uy] = [(xEnd - x0) / reach, (yEnd - y0) / reach];
+  const [x1, y1] = [x0 + length * ux, y0 + length * uy];
   const head = Math.min(7, length / 2);
-  const [ux, uy] = [(x1 - x0) / length, (y1 - y0) / length];
   const wing = (side) => [
     x1 - head * (ux - 0.55 * side * uy),
     y1 - head * (uy + 0.55 * side * ux),
@@ -67,7 +72,7 @@ export const KINDS = {
     count: (m) => m.x0.length,
     className: () => "ml-line",
     geometry: (m, i, x, y) => [x(m.x0[i]), y(m.y0[i]), x(m.x1[i]), y(m.y1[i])],
-    paint: (el, g) => path(el, arrow(g)),
+    paint: (el, g, m) => path(el, arrow(g, m.gap)),
     width: (m) => m.width,
   },
   bands: {

@@ -95,7 +95,7 @@ export class Plot {
     this.axesKey = key;
     const em = (n) => n * font;
     const bottom = x.visible ? em(x.label ? 3 : 1.7) : em(0.5);
-    const top = y.visible && y.label ? em(1.9) : em(0.6);
+    const top = y.visible && y.label ? em(2.1) : em(0.6);
     const yTicks = y.visible ? y.ticks ?? roundTicks(y.low, y.high, (height - top - bottom) / em(4)) : [];
     const widest = Math.max(0, ...yTicks.map(([, text]) => text.length));
     const left = yTicks.length ? Math.min(width * 0.42, em(widest * CHARACTER + 0.9)) : em(0.5);
