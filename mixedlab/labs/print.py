@@ -1,0 +1,390 @@
+"""Scenes drawn by matplotlib: the picture that stands in a page before the lab is live.
+
+`pictures` gives inline SVG in the page's own colours, for the box that `shell` lays out: matplotlib
+draws with stand-in colours, which are then replaced by the CSS variables of ``front/lab.css``. The
+marks of each stage are groups that the style sheet shows when their stage has come. `figure` gives
+an ordinary figure for a notebook, slides or paper.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from html import escape
+from itertools import count
+from typing import TYPE_CHECKING, Any, get_args
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.backends.backend_svg import FigureCanvasSVG
+from matplotlib.collections import LineCollection, PatchCollection, PolyCollection
+from matplotlib.figure import Figure
+from matplotlib.markers import MarkerStyle
+from matplotlib.patches import FancyArrowPatch, Rectangle
+
+from mixedlab.labs.scene import (
+    Arrows,
+    Axis,
+    Bands,
+    Bars,
+    Cells,
+    Dots,
+    Lines,
+    Mark,
+    Panel,
+    Scene,
+    Stage,
+    Texts,
+)
+from mixedlab.labs.shell import panel_ratio
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+ROW_PX = 720  # width of a page's column: what a row of panels is drawn for
+FONT_PX = 12.5
+STAGES: tuple[str, ...] = get_args(Stage)
+
+PALETTE = {
+    "data": "#5d6773", "truth": "#000000", "complete": "#009e73", "none": "#d55e00",
+    "partial": "#0072b2", "within": "#0072b2", "between": "#d55e00", "naive": "#e69f00",
+    "robust": "#009e73", "accent": "#cc79a7", "warning": "#d55e00", "muted": "#b4bcc6",
+    "ink": "#1d2329", "soft": "#56606b", "grid": "#eceff2", "paper": "#ffffff",
+    "heat-zero": "#f7f7f5", "heat-high": "#0072b2", "heat-below": "#d55e00",
+}  # fmt: skip
+"""Light colours by name: those of ``front/lab.css``, Okabe and Ito's by meaning."""
+
+_MARKERS = {"circle": "o", "square": "s", "diamond": "D", "triangle": "^", "cross": "x"}
+_HEAT_STEPS = 100
+
+
+class _Paper:
+    """Colours as numbers, for figures."""
+
+    def __call__(self, name: str) -> str:
+        return PALETTE[name]
+
+    def heat(self, end: str, share: float) -> tuple[float, ...]:
+        start, stop = (np.array(mpl.colors.to_rgb(PALETTE[n])) for n in ("heat-zero", end))
+        return tuple(start + share * (stop - start))
+
+
+class _Page:
+    """Stand-in colours, each of which becomes a CSS expression of the page."""
+
+    def __init__(self) -> None:
+        self.css: dict[str, str] = {}
+        self._number = count(1)
+
+    def __call__(self, name: str) -> str:
+        return self._stand_in(f"var(--ml-{name})")
+
+    def heat(self, end: str, share: float) -> str:
+        percent = round(100 * share)
+        mix = f"color-mix(in oklab, var(--ml-{end}) {percent}%, var(--ml-heat-zero))"
+        return self._stand_in(mix)
+
+    def _stand_in(self, css: str) -> str:
+        known = {value: key for key, value in self.css.items()}
+        if css in known:
+            return known[css]
+        color = f"#fe{next(self._number):04x}"
+        self.css[color] = css
+        return color
+
+
+def figure(scene: Scene, stage: Stage = "truth", width: float = 8.0) -> Figure:
+    """Draw a scene with matplotlib.
+
+    Parameters
+    ----------
+    scene : Scene
+    stage : {"data", "estimate", "truth"}
+        How much is shown; by default all.
+    width : float
+        In inches.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        One row of panels with a legend below.
+    """
+    total = sum(panel.width for panel in scene.panels)
+    ratio = panel_ratio(scene.panels[0].width / total) * total / scene.panels[0].width
+    shown = STAGES[: STAGES.index(stage) + 1]
+    with mpl.rc_context(_settings(8 + width / 4)):
+        drawing = Figure((width, width / ratio + 0.5), layout="constrained")
+        shares = [panel.width for panel in scene.panels]
+        axes = drawing.subplots(1, len(scene.panels), width_ratios=shares, squeeze=False)[0]
+        for ax, panel in zip(axes, scene.panels, strict=True):
+            _draw_panel(ax, panel, _Paper(), shown)
+            ax.set_title(panel.title, loc="left", fontweight="bold", pad=20)
+        handles: dict[str, Any] = {}
+        for ax in axes:
+            for handle, name in zip(*ax.get_legend_handles_labels(), strict=True):
+                handles.setdefault(name, handle)
+        if handles:
+            drawing.legend(
+                handles.values(), handles.keys(), loc="outside lower left", ncols=4, frameon=False
+            )
+    return drawing
+
+
+def pictures(scene: Scene, prefix: str = "lab", alt: str = "") -> dict[str, str]:
+    """Draw each panel as inline SVG for the page.
+
+    Parameters
+    ----------
+    scene : Scene
+    prefix : str
+        Starts every id in the SVG; must differ between the pictures of one page.
+    alt : str
+        What the picture shows; each panel's SVG has its title and this as its label.
+
+    Returns
+    -------
+    dict of panel key to str
+    """
+    total = sum(panel.width for panel in scene.panels)
+    return {
+        panel.key: _svg(panel, panel.width / total, f"{prefix}-{panel.key}", alt)
+        for panel in scene.panels
+    }
+
+
+def _svg(panel: Panel, share: float, prefix: str, alt: str) -> str:
+    width = ROW_PX * share
+    height = width / panel_ratio(share)
+    colors = _Page()
+    with mpl.rc_context(_settings(FONT_PX)):
+        drawing = Figure((width / 72, height / 72), dpi=72, layout="constrained")
+        drawing.get_layout_engine().set(w_pad=0.02, h_pad=0.02)
+        drawing.patch.set_visible(False)
+        _draw_panel(drawing.subplots(), panel, colors, STAGES)
+        file = io.StringIO()
+        FigureCanvasSVG(drawing).print_svg(
+            file, metadata={"Date": None, "Creator": None, "Format": None, "Type": None}
+        )
+    label = f"{panel.title}. {alt}".strip()
+    return _for_the_page(file.getvalue(), colors.css, prefix, label)
+
+
+def _settings(font: float) -> dict[str, Any]:
+    return {
+        "font.size": font,
+        "axes.titlesize": font,
+        "axes.labelsize": font,
+        "xtick.labelsize": font,
+        "ytick.labelsize": font,
+        "legend.fontsize": font * 0.9,
+        "svg.fonttype": "none",
+        "svg.hashsalt": "mixedlab",
+        "axes.unicode_minus": True,
+    }
+
+
+# ---- one panel
+
+
+def _draw_panel(ax: Axes, panel: Panel, colors: Any, stages: Sequence[str]) -> None:
+    _draw_axes(ax, panel, colors)
+    for order, mark in enumerate(panel.marks):
+        if mark.stage not in stages:
+            continue
+        with _new_artists(ax, f"ml-stage-{mark.stage}", order) as named:
+            handle = _DRAW[type(mark)](ax, mark, colors)
+            if mark.name:
+                named(handle, mark.name)
+    ax.set_xlim(panel.x.low, panel.x.high)
+    ax.set_ylim(panel.y.low, panel.y.high)
+
+
+def _draw_axes(ax: Axes, panel: Panel, colors: Any) -> None:
+    ax.set_facecolor("none")
+    for side, spine in ax.spines.items():
+        spine.set_visible(side == "bottom" and panel.x.visible)
+        spine.set_color(colors("soft"))
+    ax.set_axisbelow(True)
+    ax.tick_params(colors=colors("soft"), labelcolor=colors("soft"))
+    ax.tick_params(axis="y", length=0)
+    _ticks(ax.xaxis, ax.set_xticks, panel.x)
+    _ticks(ax.yaxis, ax.set_yticks, panel.y)
+    if panel.y.visible:
+        ax.grid(axis="y", color=colors("grid"))
+        # Upright labels are read with a turned head; this one stands above its axis.
+        ax.text(0, 1, panel.y.label, transform=ax.transAxes, va="bottom", color=colors("ink"))
+    if panel.x.visible:
+        ax.set_xlabel(panel.x.label, color=colors("ink"))
+
+
+def _ticks(axis: Any, put: Callable[..., Any], given: Axis) -> None:
+    if not given.visible:
+        put([])
+    elif given.ticks is not None:
+        put([value for value, _ in given.ticks], [label for _, label in given.ticks])
+
+
+@contextmanager
+def _new_artists(ax: Axes, stage: str, order: int) -> Iterator[Callable[[Any, str], None]]:
+    """Group what is drawn meanwhile: same stage, in the scene's order, free to leave the frame."""
+    before = set(ax.get_children())
+    label: list[tuple[Any, str]] = []
+    yield lambda handle, name: label.append((handle, name))
+    for artist in set(ax.get_children()) - before:
+        artist.set_gid(stage)
+        artist.set_zorder(2 + order * 0.01)
+        artist.set_clip_on(False)
+        artist.set_label("_nolegend_")
+    for handle, name in label:
+        handle.set_label(name)
+
+
+# ---- kinds of marks
+
+
+def _dots(ax: Axes, mark: Dots, colors: Any) -> Any:
+    color, closed = colors(mark.color), mark.filled and mark.shape != "cross"
+    edge = colors("paper") if closed else color
+    return ax.scatter(
+        mark.x,
+        mark.y,
+        s=(2 * np.asarray(mark.size, dtype=float)) ** 2,
+        marker=MarkerStyle(_MARKERS[mark.shape]),
+        linewidths=1 if closed else 2,
+        alpha=mark.opacity,
+        **({"c": color} if mark.shape == "cross" else {
+            "facecolors": color if mark.filled else colors("paper"), "edgecolors": edge
+        }),
+    )  # fmt: skip
+
+
+def _lines(ax: Axes, mark: Lines, colors: Any) -> Any:
+    lines = LineCollection(
+        [np.column_stack(item) for item in zip(mark.x, mark.y, strict=True)],
+        colors=colors(mark.color),
+        linewidths=mark.width,
+        linestyles=(0, (4, 3)) if mark.dashed else "solid",
+        alpha=mark.opacity,
+    )
+    return ax.add_collection(lines, autolim=False)
+
+
+def _arrows(ax: Axes, mark: Arrows, colors: Any) -> Any:
+    for x0, y0, x1, y1 in zip(mark.x0, mark.y0, mark.x1, mark.y1, strict=True):
+        ax.add_patch(
+            FancyArrowPatch(
+                (x0, y0),
+                (x1, y1),
+                arrowstyle="->",
+                mutation_scale=8,
+                shrinkA=0,
+                shrinkB=mark.gap,
+                linewidth=mark.width,
+                color=colors(mark.color),
+                alpha=mark.opacity,
+            )
+        )
+    return ax.plot([], [], color=colors(mark.color), linewidth=mark.width)[0]
+
+
+def _bands(ax: Axes, mark: Bands, colors: Any) -> Any:
+    outlines = [
+        np.column_stack([np.r_[x, x[::-1]], np.r_[low, high[::-1]]])
+        for x, low, high in zip(mark.x, mark.low, mark.high, strict=True)
+    ]
+    bands = PolyCollection(outlines, facecolors=colors(mark.color), alpha=mark.opacity)
+    return ax.add_collection(bands, autolim=False)
+
+
+def _bars(ax: Axes, mark: Bars, colors: Any) -> Any:
+    color = colors(mark.color)
+    bars = PatchCollection(
+        [
+            Rectangle((x0, y0), x1 - x0, y1 - y0)
+            for x0, x1, y0, y1 in zip(mark.x0, mark.x1, mark.y0, mark.y1, strict=True)
+        ],
+        facecolors=color if mark.filled else "none",
+        edgecolors=colors("paper") if mark.filled else color,
+        linewidths=0.75 if mark.filled else 2,
+        alpha=mark.opacity,
+    )
+    ax.add_collection(bars, autolim=False)
+    return ax.plot([], [], "s", color=color)[0]
+
+
+def _cells(ax: Axes, mark: Cells, colors: Any) -> Any:
+    values = np.asarray(mark.values, dtype=float)
+    boxes, fills = [], []
+    for (row, column), value in np.ndenumerate(values):
+        x0, x1 = mark.x[column], mark.x[column + 1]
+        y0, y1 = mark.y[row], mark.y[row + 1]
+        boxes.append(Rectangle((x0, y0), x1 - x0, y1 - y0))
+        fills.append(colors.heat(*_heat(mark, value)))
+        if mark.digits is not None:
+            ax.text(
+                (x0 + x1) / 2,
+                (y0 + y1) / 2,
+                f"{value:.{mark.digits}f}",
+                ha="center",
+                va="center",
+                color=colors("ink"),
+            )
+    cells = PatchCollection(boxes, facecolors=fills, edgecolors=colors("paper"), linewidths=1)
+    return ax.add_collection(cells, autolim=False)
+
+
+def _heat(mark: Cells, value: float) -> tuple[str, float]:
+    """End of the colour scale that a value lies towards, and how far."""
+    if mark.diverging:
+        reach = max(abs(mark.low), abs(mark.high)) or 1
+        end, share = ("heat-below" if value < 0 else "heat-high"), abs(value) / reach
+    else:
+        end, share = "heat-high", (value - mark.low) / ((mark.high - mark.low) or 1)
+    return end, round(min(1, max(0, share)) * _HEAT_STEPS) / _HEAT_STEPS
+
+
+def _texts(ax: Axes, mark: Texts, colors: Any) -> Any:
+    align = {"start": "left", "middle": "center", "end": "right"}[mark.anchor]
+    texts = [
+        ax.text(x, y, text, ha=align, color=colors(mark.color), alpha=mark.opacity)
+        for x, y, text in zip(mark.x, mark.y, mark.text, strict=True)
+    ]
+    return texts[0] if texts else None
+
+
+_DRAW: dict[type[Mark], Callable[..., Any]] = {
+    Dots: _dots,
+    Lines: _lines,
+    Arrows: _arrows,
+    Bands: _bands,
+    Bars: _bars,
+    Cells: _cells,
+    Texts: _texts,
+}
+
+
+# ---- from matplotlib's SVG to the page's
+
+
+def _for_the_page(svg: str, css: dict[str, str], prefix: str, label: str) -> str:
+    """Drop what only a file of its own needs; name ids, colours and fonts as the page does."""
+    svg = svg[svg.index("<svg") :]
+    svg = re.sub(r"<metadata>.*?</metadata>|<!--.*?-->", "", svg, flags=re.DOTALL)
+    svg = re.sub(r"<style.*?</style>", "", svg, flags=re.DOTALL)
+    svg = re.sub(r'<g id="(ml-stage-\w+)">', r'<g class="\1">', svg)
+    known = f"{prefix}-"
+    svg = re.sub(r'\bid="', f'id="{known}', svg)
+    svg = re.sub(r'(xlink:href=")#', rf"\1#{known}", svg)
+    svg = re.sub(r"url\(#", f"url(#{known}", svg)
+    svg = re.sub(r"#fe[0-9a-f]{4}", lambda match: css[match[0]], svg)
+    svg = re.sub(r"font: (?:\w+ )?([\d.]+)px [^;\"]*", r"font-size: \1px", svg)
+    svg = re.sub(r"font-family: [^;\"]*;? ?", "", svg)
+    box = re.search(r'viewBox="([^"]*)"', svg)[1]
+    head = (
+        f'<svg viewBox="{box}" role="img" aria-label="{escape(label, quote=True)}" '
+        'xmlns:xlink="http://www.w3.org/1999/xlink">'
+    )
+    svg = re.sub(r"<svg[^>]*>", head.replace("\\", r"\\"), svg, count=1, flags=re.DOTALL)
+    return re.sub(r">\s+<", "><", re.sub(r"[ \n]+", " ", svg)).strip()
