@@ -178,8 +178,14 @@ class CrossedLikelihood:
 
     def mode_covariances(self) -> list[Array]:
         """Conditional covariance of each term's b, (J, q, q)."""
-        blocks = self.system.level_blocks()
-        return [np.einsum("ab,bcj,dc->jad", L, B, L) for L, B in zip(self.Lam, blocks, strict=True)]
+        of_u = self.system.level_blocks()
+        return [np.einsum("ab,bcj,dc->jad", L, B, L) for L, B in zip(self.Lam, of_u, strict=True)]
+
+    def solve_modes(self, W: Array, x: Array) -> list[Array]:
+        """``Lambda H^-1 V' W x`` by term, (J, q): see `GroupedLikelihood.solve_modes`."""
+        g = [L.T @ s for L, s in zip(self.Lam, self._levels(W * x), strict=True)]
+        moved = self.system.solve(g)
+        return [(L @ m).T for L, m in zip(self.Lam, moved, strict=True)]
 
 
 class _EliminatedSystem:

@@ -1,0 +1,239 @@
+r"""Separation: when a coefficient of a binomial or count model has no finite estimate.
+
+Write ``s_i = +1`` where a row has successes only, ``-1`` where failures only. If a direction d has
+``s_i x_i' d >= 0`` in every such row, ``x_i' d = 0`` in every row with both outcomes, and is not 0
+throughout, then moving beta along d raises the likelihood (and with it the likelihood of a mixed
+model, for any values of its random effects) without end. Whether there is such a direction is a
+linear programme, which has an exact answer: maximise ``sum s_i x_i' d`` over ``-1 <= d_k <= 1``. If
+every row gains, separation is complete, else quasi-complete. For counts with a log link only rows
+with ``y = 0`` can gain: ``s_i = -1`` there, and ``x_i' d = 0`` elsewhere.
+
+Source: Albert and Anderson (1984), *Biometrika* 71, 1-10; Konis (2007), *Linear programming
+algorithms for detecting separated data in binary logistic regression models*, thesis, Oxford.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from mixedlab.data.errors import DataError, listed
+from mixedlab.engine.families import Family
+from mixedlab.engine.families import family as family_named
+
+if TYPE_CHECKING:
+    from mixedlab.data.design import Design
+
+Array = NDArray[np.float64]
+
+_COUNTS = ("poisson", "negative_binomial")
+_TRIALS = ("binomial", "beta_binomial")
+_REMEDY = (
+    "Remedies: a weak prior on the coefficients (prior_sd=2.5), Firth's penalty "
+    "(penalty='firth'), joining levels, or leaving the covariate out."
+)
+
+
+class SeparationError(DataError):
+    """A coefficient has no finite estimate; ``separation`` says which and where."""
+
+    def __init__(self, separation: Separation) -> None:
+        self.separation = separation
+        super().__init__(separation.message)
+
+    def __reduce__(self):
+        return type(self), (self.separation,)
+
+
+@dataclass(frozen=True)
+class Separation:
+    """What `check_separation` found.
+
+    Attributes
+    ----------
+    kind : {"none", "quasi-complete", "complete"}
+    coefficients : tuple of str
+        Coefficients that run to plus or minus infinity.
+    signs : dict of str to int
+        Where each of them runs, +1 or -1.
+    covariates : tuple of str
+        The covariates they belong to.
+    levels : dict of str to tuple
+        For each factor among them, the levels in which the response never varies.
+    n_rows : int
+        Rows whose outcome the direction predicts without error.
+    message : str
+        All of it in words, with remedies.
+    """
+
+    kind: str
+    coefficients: tuple[str, ...] = ()
+    signs: dict[str, int] = field(default_factory=dict)
+    covariates: tuple[str, ...] = ()
+    levels: dict[str, tuple] = field(default_factory=dict)
+    n_rows: int = 0
+    message: str = "No separation: every coefficient of the fixed part has a finite estimate."
+
+    @property
+    def separated(self) -> bool:
+        """Whether some coefficient has no finite estimate."""
+        return self.kind != "none"
+
+    def __bool__(self) -> bool:
+        return self.separated
+
+    def __str__(self) -> str:
+        return self.message
+
+
+def check_separation(
+    formula: str,
+    data: Any,
+    *,
+    family: str = "binomial",
+    weights: ArrayLike | str | None = None,
+) -> Separation:
+    """Find out whether the fixed part of a model separates the response.
+
+    Parameters
+    ----------
+    formula : str
+        As in `mixedlab.glmm`; random terms may stand in it and are not looked at.
+    data : DataFrame
+    family : str
+        "binomial" or "beta_binomial", or "poisson" or "negative_binomial" with log link.
+    weights : array or column name, optional
+        Trials.
+
+    Returns
+    -------
+    Separation
+        True in an ``if`` where there is separation.
+
+    Raises
+    ------
+    FormulaError, DataError
+        As in `mixedlab.glmm`; a family for which the question does not arise.
+    """
+    from mixedlab.data.design import build_design
+
+    kind = family_named(family)
+    if kind.name not in (*_COUNTS, *_TRIALS):
+        raise DataError(f"Separation concerns binomial and count responses, not {kind.name!r}.")
+    design = build_design(
+        formula,
+        data,
+        weights=weights,
+        response="binomial" if kind.counts_trials else "count",
+        need_groups=False,
+    )
+    trials = np.ones(design.y.size) if design.trials is None else design.trials
+    direction = separating_direction(kind, design.y, design.X, trials)
+    return Separation("none") if direction is None else describe(direction, design, data, kind)
+
+
+def separating_direction(kind: Family, y: Array, X: Array, weights: Array) -> Array | None:
+    """A direction (p,) along which the likelihood grows without end, or None.
+
+    Components are between -1 and 1 in units of the columns' largest absolute values.
+    """
+    from scipy.optimize import linprog
+
+    outcome = _outcome(kind, y)
+    scale = np.abs(X).max(axis=0)
+    scaled = X / np.where(scale > 0, scale, 1.0)
+    rows = np.unique(np.column_stack([scaled, outcome]), axis=0)
+    Xs, s = rows[:, :-1], rows[:, -1]
+    signed, tied = s[s != 0, None] * Xs[s != 0], Xs[s == 0]
+    if signed.size == 0:
+        return None
+    if tied.shape[0] > Xs.shape[1]:  # x'd = 0 for these rows: a basis of them says the same
+        tied = np.linalg.qr(tied, mode="r")
+    found = linprog(
+        -signed.sum(axis=0),
+        A_ub=-signed,
+        b_ub=np.zeros(signed.shape[0]),
+        A_eq=tied if tied.size else None,
+        b_eq=np.zeros(tied.shape[0]) if tied.size else None,
+        bounds=(-1, 1),
+        method="highs",
+    )
+    if found.status != 0 or -found.fun < 1e-6:
+        return None
+    return np.where(np.abs(found.x) > 1e-7, found.x, 0.0)
+
+
+def _outcome(kind: Family, y: Array) -> Array:
+    """+1 for a row at the upper end of the response's range, -1 at the lower end, else 0."""
+    if kind.name in _TRIALS:
+        return np.where(y == 1, 1.0, np.where(y == 0, -1.0, 0.0))
+    return np.where(y == 0, -1.0, 0.0)
+
+
+def describe(direction: Array, design: Design, data: Any, kind: Family) -> Separation:
+    """Say in words what runs away, and in which levels the response does not vary."""
+    scale = np.abs(design.X).max(axis=0)
+    gain = design.X @ (direction / np.where(scale > 0, scale, 1.0))
+    predicted = np.abs(gain) > 1e-7
+    complete = bool(predicted.all()) and kind.name in _TRIALS
+    running = {
+        name: int(np.sign(d))
+        for name, d in zip(design.names, direction, strict=True)
+        if d != 0 and name != "(Intercept)"
+    } or {n: int(np.sign(d)) for n, d in zip(design.names, direction, strict=True) if d != 0}
+    covariates = tuple(dict.fromkeys(c for name in running for c in _covariates(name)))
+    outcome = _outcome(kind, design.y)
+    levels, notes = {}, []
+    for covariate in covariates:
+        constant = _constant_levels(data, covariate, design.rows, outcome, kind)
+        if constant:
+            levels[covariate] = tuple(level for level, _ in constant)
+            said = [f"{level!r} ({what})" for level, what in constant]
+            notes.append(f"{covariate!r}: {listed(said)}")
+    which = listed([f"{name} (to {'+' if s > 0 else '-'}infinity)" for name, s in running.items()])
+    where = f" The response never varies in these levels of {'; '.join(notes)}." if notes else ""
+    plural = "coefficients have" if len(running) > 1 else "coefficient has"
+    word = "complete" if complete else "quasi-complete"
+    message = (
+        f"Separation ({word}): {int(predicted.sum())} of {gain.size} rows are predicted without "
+        f"error by {listed([repr(c) for c in covariates] or ['the intercept'])}, so the {plural} "
+        f"no finite estimate: {which}.{where} {_REMEDY}"
+    )
+    return Separation(
+        word, tuple(running), running, covariates, levels, int(predicted.sum()), message
+    )
+
+
+def _covariates(coefficient: str) -> list[str]:
+    """The columns of the table that a coefficient's name speaks of: ``a[T.x]:b`` -> a, b."""
+    if coefficient == "(Intercept)":
+        return []
+    parts = [re.sub(r"\[[^\]]*\]$", "", part) for part in re.split(r":(?![^\[]*\])", coefficient)]
+    return [re.sub(r"^C\((\w+).*\)$", r"\1", part).strip("`") for part in parts]
+
+
+def _constant_levels(
+    data: Any, covariate: str, rows: NDArray[np.intp], outcome: Array, kind: Family
+) -> list[tuple[Any, str]]:
+    """Levels of a covariate with few values in which every outcome is the same."""
+    import pandas as pd
+
+    table = pd.DataFrame(data)
+    if covariate not in table.columns:
+        return []
+    values = pd.Series(table[covariate].to_numpy()[rows])
+    if values.nunique() > 50:
+        return []
+    found = []
+    for level, part in pd.Series(outcome).groupby(values.to_numpy()):
+        if (part == part.iloc[0]).all() and part.iloc[0] != 0:
+            if kind.name in _COUNTS:
+                what = f"{len(part)} rows, all 0"
+            else:
+                what = f"{len(part)} rows, all {'successes' if part.iloc[0] > 0 else 'failures'}"
+            found.append((level, what))
+    return found

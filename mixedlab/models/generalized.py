@@ -1,0 +1,468 @@
+r"""The generalised linear mixed model.
+
+    y_i | b ~ family(mean mu_i, dispersion),   g(mu_i) = o_i + x_i' beta + sum_t z_it' b_t,
+    b_t ~ N(0, Lambda_t Lambda_t').
+
+The random effects are integrated out by Laplace's approximation or by adaptive Gauss-Hermite
+quadrature (``mixedlab.engine.grouped_likelihood``, ``crossed_likelihood``). Theta, beta and the
+dispersion are then estimated *jointly* by maximum likelihood, so that the standard errors come
+from the full information matrix and carry the uncertainty of the variances.
+
+Two penalties on beta are offered against separation (``mixedlab.inference.separation``): a normal
+prior, ``-sum beta^2 / (2 prior_sd^2)`` over all coefficients but the intercept, and Firth's
+``log|X' W X| / 2`` with the weights of the fixed part alone. Source: Firth (1993), *Biometrika*
+80, 27-38; Heinze and Schemper (2002), *Statistics in Medicine* 21, 2409-2419.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from mixedlab.data.errors import DataError
+from mixedlab.engine.families import Family
+from mixedlab.engine.families import family as family_named
+from mixedlab.engine.joint_maximum import covariance
+from mixedlab.engine.terms import RandomTerm
+from mixedlab.models.fit import MixedFit
+from mixedlab.models.joint_likelihood import JointLikelihood
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Array = NDArray[np.float64]
+Penalty = Literal["firth"] | None
+
+_RESPONSE_KIND = {
+    "binomial": "binomial",
+    "beta_binomial": "binomial",
+    "poisson": "count",
+    "negative_binomial": "count",
+}
+
+
+def glmm(
+    formula: str,
+    data: pd.DataFrame,
+    *,
+    family: str = "binomial",
+    link: str | None = None,
+    nagq: int = 1,
+    weights: ArrayLike | str | None = None,
+    offset: ArrayLike | str | None = None,
+    observation_effect: bool = False,
+    prior_sd: float | None = None,
+    penalty: Penalty = None,
+) -> GeneralizedFit:
+    """Fit a generalised linear mixed model to a table.
+
+    Parameters
+    ----------
+    formula : str
+        ``"use ~ age + (1 | district)"``, bars as in `mixedlab.lmm`. A binomial response is 0/1, a
+        factor with two levels (the second is the success), a proportion with ``weights=`` trials,
+        or ``cbind(successes, failures)``.
+    data : DataFrame
+    family : str
+        "gaussian", "binomial", "poisson", "gamma", "negative_binomial" or "beta_binomial".
+    link : str, optional
+        "logit", "probit", "cloglog", "log", "identity" or "inverse"; by default the family's usual
+        one (gamma: inverse).
+    nagq : int
+        1 is Laplace's approximation. k > 1 is adaptive Gauss-Hermite quadrature with k nodes a
+        dimension, for one grouping factor with any number of random coefficients.
+    weights : array or column name, optional
+        Trials of a binomial response; prior weights for the other families.
+    offset : array or column name, optional
+        Known part of the linear predictor, on the link's scale.
+    observation_effect : bool
+        Add a normal random effect for every row, which takes up overdispersion.
+    prior_sd : float, optional
+        Weak normal prior on every coefficient but the intercept, for a separated response. On the
+        coefficients' own scale: 2.5 is usual for a logit and covariates of unit spread.
+    penalty : {"firth"}, optional
+        Firth's penalty on the fixed part.
+
+    Returns
+    -------
+    GeneralizedFit
+
+    Raises
+    ------
+    FormulaError, DataError
+        In words, with the column, rows or level.
+    SeparationError
+        Where a coefficient has no finite estimate.
+    """
+    from mixedlab.data.design import build_design
+
+    kind = family_named(family, link)
+    design = build_design(
+        formula,
+        data,
+        weights=weights,
+        offset=offset,
+        response=_RESPONSE_KIND.get(kind.name, "numeric"),
+        need_groups=False,
+    )
+    terms = list(design.terms)
+    if observation_effect:
+        terms.append(_observation_term(design.rows))
+    try:
+        fit = fit_generalized(
+            design.y,
+            design.X,
+            terms,
+            family=kind,
+            nagq=nagq,
+            weights=design.trials if kind.counts_trials else design.weights,
+            offset=design.offset,
+            names=design.names,
+            prior_sd=prior_sd,
+            penalty=penalty,
+            rows=design.rows,
+        )
+    except _RunsAway as found:
+        from mixedlab.inference.separation import SeparationError, describe
+
+        raise SeparationError(describe(found.direction, design, data, kind)) from None
+    return replace(fit, design=design, formula=design.formula)
+
+
+def fit_generalized(
+    y: ArrayLike,
+    X: ArrayLike,
+    terms: Sequence[RandomTerm],
+    *,
+    family: str | Family = "binomial",
+    link: str | None = None,
+    nagq: int = 1,
+    weights: ArrayLike | None = None,
+    offset: ArrayLike | None = None,
+    names: Sequence[str] | None = None,
+    prior_sd: float | None = None,
+    penalty: Penalty = None,
+    start: ArrayLike | None = None,
+    rows: ArrayLike | None = None,
+) -> GeneralizedFit:
+    """Fit a generalised linear mixed model to arrays; pandas is not imported.
+
+    Parameters
+    ----------
+    y : array, shape (n,)
+        Response on the scale of the mean: a proportion for the binomial families, whose
+        ``weights`` are the trials.
+    X : array, shape (n, p)
+    terms : sequence of RandomTerm
+        May be empty.
+    start : array, optional
+        Parameters to start from: theta, beta and, where there is one, the log dispersion.
+    rows : array of int, optional
+        Row numbers for messages.
+    family, link, nagq, weights, offset, names, prior_sd, penalty
+        As in `glmm`.
+
+    Raises
+    ------
+    DataError
+        Shapes that do not fit, a response outside the family's range, variances that the data
+        cannot identify, a separated response, ``nagq`` > 1 with several grouping factors.
+    """
+    kind = family_named(family, link)
+    X = np.asarray(X, dtype=float)
+    y = np.asarray(y, dtype=float)
+    n = y.shape[0]
+    if y.ndim != 1 or X.ndim != 2 or X.shape[0] != n:
+        raise DataError(f"y has shape {y.shape} and X {X.shape}: give n values and n rows.")
+    names = tuple(f"x{k + 1}" for k in range(X.shape[1])) if names is None else tuple(names)
+    w = 1.0 if weights is None else np.asarray(weights, dtype=float)
+    o = np.zeros(n) if offset is None else np.asarray(offset, dtype=float)
+    try:
+        kind.check_response(y, np.broadcast_to(w, y.shape), rows)
+    except ValueError as error:
+        raise DataError(str(error)) from None
+    terms = tuple(terms)
+    _check_random_part(kind, y, w, terms, nagq)
+    if prior_sd is not None and not prior_sd > 0:
+        raise DataError(f"prior_sd is a positive number, not {prior_sd!r}.")
+    if penalty not in (None, "firth"):
+        raise DataError(f"There is no penalty {penalty!r}: choose 'firth' or None.")
+    problem = JointLikelihood(kind, y, X, terms, w, o, nagq, names, prior_sd, penalty)
+    return _estimate(
+        problem,
+        start,
+        y=y,
+        X=X,
+        names=names,
+        terms=terms,
+        weights=None if weights is None else w,
+        offset=None if offset is None else o,
+    )
+
+
+def _estimate(problem: JointLikelihood, start: ArrayLike | None, **arrays: Any) -> GeneralizedFit:
+    kind = problem.family
+    free = problem.prior_sd is None and problem.penalty is None
+    if start is None and free:
+        _refuse_separated(problem, problem.fixed_start_runs_away())
+    found = problem.maximise(None if start is None else np.asarray(start, dtype=float))
+    x = problem.to_user(found.x)
+    theta, beta, dispersion = problem.split(x)
+    vcov = problem.covariance_to_user(covariance(found.hessian))
+    p, m = beta.size, theta.size
+    vcov_beta = vcov[m : m + p, m : m + p]
+    if free and start is None:
+        far = np.abs(problem.X @ beta).max(initial=0.0) > 15
+        _refuse_separated(problem, far or not np.isfinite(np.diag(vcov_beta)).all())
+    at = problem.at(x)
+    sigma = None
+    if kind.name == "gaussian":
+        sigma = float(np.sqrt(dispersion))
+        theta = theta / sigma
+    return GeneralizedFit(
+        **arrays,
+        problem=problem,
+        parameters=x,
+        vcov_parameters=vcov,
+        beta=beta,
+        vcov_beta=vcov_beta,
+        theta=theta,
+        sigma=sigma,
+        dispersion=dispersion,
+        b=problem.likelihood.modes(),
+        criterion=-2 * at.loglik,
+        n_params=x.size,
+        converged=found.converged,
+        singular=problem.is_singular(x),
+        family=kind.name,
+        link=kind.link.name,
+        nagq=problem.nagq,
+    )
+
+
+class _RunsAway(DataError):
+    """A coefficient has no finite estimate; carries the direction in which it runs."""
+
+    def __init__(self, direction: Array, names: Sequence[str]) -> None:
+        self.direction = direction
+        running = [n for n, d in zip(names, direction, strict=True) if abs(d) > 1e-6]
+        super().__init__(
+            f"Separation: the likelihood grows without end as {', '.join(running)} run to "
+            "infinity, so there is no estimate. Use prior_sd=2.5 or penalty='firth', or leave "
+            "the covariate out."
+        )
+
+
+def _refuse_separated(problem: JointLikelihood, suspected: bool) -> None:
+    if not suspected:
+        return
+    from mixedlab.inference.separation import separating_direction
+
+    w = np.broadcast_to(problem.weights, problem.y.shape)
+    direction = separating_direction(problem.family, problem.y, problem.X, w)
+    if direction is not None:
+        raise _RunsAway(direction, problem.names)
+
+
+def _observation_term(rows: NDArray[np.intp]) -> RandomTerm:
+    n = rows.size
+    return RandomTerm(
+        "observation", np.arange(n), tuple(rows.tolist()), np.ones((n, 1)), ("(Intercept)",)
+    )
+
+
+def _check_random_part(
+    kind: Family, y: Array, w: Array | float, terms: Sequence[RandomTerm], nagq: int
+) -> None:
+    if int(nagq) != nagq or nagq < 1:
+        raise DataError(f"nagq is a whole number of nodes from 1 up, not {nagq!r}.")
+    groups = list(dict.fromkeys(t.group for t in terms))
+    if nagq > 1 and len(groups) > 1:
+        raise DataError(
+            f"nagq={nagq} needs one grouping factor, but there are {len(groups)}: "
+            f"{', '.join(groups)}. Their random effects are joined in one integral of thousands of "
+            "dimensions, which quadrature cannot do node by node. Use nagq=1 (Laplace)."
+        )
+    if nagq > 1:
+        q = sum(t.n_coefs for t in terms)
+        if float(nagq) ** q > 2e6:
+            raise DataError(
+                f"nagq={nagq} with {q} random coefficients a level is {nagq}**{q} nodes: "
+                "use fewer nodes a dimension."
+            )
+    for term in terms:
+        if term.index.shape != y.shape:
+            raise DataError(
+                f"The random term on {term.group!r} has {term.index.size} rows, y has {y.size}."
+            )
+        if term.n_levels < 2:
+            raise DataError(
+                f"The grouping factor {term.group!r} has one level: a variance between groups "
+                "needs at least two."
+            )
+        if kind.counts_trials and np.all(np.asarray(w) == 1):
+            _refuse_unidentified_binary(y, term)
+
+
+def _refuse_unidentified_binary(y: Array, term: RandomTerm) -> None:
+    size = np.bincount(term.index, minlength=term.n_levels)
+    if size.max() == 1:
+        raise DataError(
+            f"Each level of {term.group!r} has one 0/1 response: a binary response has no spread "
+            f"within a group from which the variance of {term.group!r} could be told. Use groups "
+            "with more rows, or leave the term out."
+        )
+    successes = np.bincount(term.index, weights=y, minlength=term.n_levels)
+    if np.all((successes == 0) | (successes == size)):
+        raise DataError(
+            f"In every level of {term.group!r} the responses are all 0 or all 1: the standard "
+            "deviation between levels runs to infinity. Use groups in which the response varies."
+        )
+
+
+@dataclass(eq=False, repr=False, kw_only=True)
+class GeneralizedFit(MixedFit):
+    """A fitted generalised linear mixed model.
+
+    Attributes
+    ----------
+    link : str
+    nagq : int
+        Nodes a dimension; 1 for Laplace.
+    parameters : ndarray (d,)
+        Entries of the factors Lambda, beta, and the log dispersion where there is one.
+    vcov_parameters : ndarray (d, d)
+        Inverse of the observed information of all of them; nan for a parameter about which the
+        data say nothing.
+    problem : JointLikelihood
+        The likelihood as a function of ``parameters``.
+
+    See Also
+    --------
+    MixedFit : the attributes that all mixed fits share.
+
+    Notes
+    -----
+    ``dispersion`` is that of `mixedlab.engine.families`: phi of a gamma (variance phi mu^2), theta
+    of a negative binomial (variance mu + mu^2/theta), the sum of the shapes of a beta-binomial.
+    """
+
+    link: str
+    nagq: int
+    parameters: Array
+    vcov_parameters: Array
+    problem: JointLikelihood
+
+    # --- what the linear model has too
+
+    def _title(self) -> str:
+        how = "Laplace" if self.nagq == 1 else f"adaptive quadrature, {self.nagq} nodes"
+        kind = f"{self.family} with {self.link} link"
+        if not self.terms:
+            return f"Generalised linear model without random effects ({kind})"
+        return f"Generalised linear mixed model ({kind}; {how})"
+
+    def summary(self):  # noqa: D102  (documented in MixedFit)
+        out = super().summary()
+        lines = list(out.lines)
+        if self.response_family.has_dispersion and self.sigma is None:
+            lines.append(f"Dispersion: {self.dispersion:.5g}")
+        if self.problem.prior_sd is not None:
+            lines.append(f"Normal prior on the coefficients, sd {self.problem.prior_sd:g}")
+        if self.problem.penalty is not None:
+            lines.append("Firth's penalty on the fixed part")
+        return replace(out, lines=lines)
+
+    def _conditional_covariances(self) -> list[Array]:
+        self.problem.at(self.parameters)
+        return self.problem.likelihood.mode_covariances()
+
+    @property
+    def response_family(self) -> Family:
+        """The family as an object: mean, variance and density."""
+        return self.problem.family
+
+    @property
+    def fitted(self) -> Array:
+        """Conditional means (n,): the inverse link at ``X beta + Z b + offset``."""
+        return self.response_family.link.mu(self.linear_predictor)
+
+    @cached_property
+    def weights_or_trials(self) -> Array:
+        """Prior weights or trials (n,); ones where there are none."""
+        return np.ones(self.n_obs) if self.weights is None else self.weights
+
+    @property
+    def resid_pearson(self) -> Array:
+        """Residuals (n,) divided by the response's conditional standard deviation."""
+        variance = self.response_family.variance(
+            self.fitted, self.weights_or_trials, self.dispersion
+        )
+        return self.resid / np.sqrt(variance)
+
+    # --- questions
+
+    def refit(self, y: ArrayLike) -> GeneralizedFit:
+        """Fit the same model to another response (n,), in the order of the rows fitted."""
+        kept = ("X", "terms", "weights", "offset", "names")
+        fit = fit_generalized(
+            y,
+            family=self.response_family,
+            nagq=self.nagq,
+            prior_sd=self.problem.prior_sd,
+            penalty=self.problem.penalty,
+            **{name: getattr(self, name) for name in kept},
+        )
+        return replace(fit, design=self.design, formula=self.formula)
+
+    def loglik_at(self, parameters: ArrayLike) -> float:
+        """Log-likelihood at other ``parameters``: for profiles and pictures."""
+        return self.problem.at(np.asarray(parameters, dtype=float), gradient=False).loglik
+
+    def fixing(self, index: int, value: float, start: ArrayLike | None = None) -> tuple:
+        """Highest log-likelihood with one of ``parameters`` held at a value, and where it is."""
+        first = self.parameters if start is None else np.asarray(start, dtype=float)
+        return self.problem.maximise_fixing(index, value, first)
+
+    def predict(
+        self,
+        newdata: Any = None,
+        kind: Literal["conditional", "population", "marginal"] = "conditional",
+        scale: Literal["response", "link"] = "response",
+        interval: Literal["confidence", "prediction"] | None = None,
+        new_levels: Literal["error", "population"] = "error",
+        level: float = 0.95,
+    ) -> Any:
+        """Predict; see `mixedlab.inference.generalized_prediction.predict`."""
+        from mixedlab.inference.generalized_prediction import predict
+
+        return predict(self, newdata, kind, scale, interval, new_levels, level)
+
+    def simulate(self, n: int = 1, seed: int | None = None) -> Array:
+        """Draw ``n`` new responses (n, n_obs), random effects drawn anew."""
+        from mixedlab.inference.generalized_prediction import simulate
+
+        return simulate(self, n, seed)
+
+    def overdispersion(self) -> Any:
+        """Pearson's statistic; see `mixedlab.inference.dispersion.overdispersion`."""
+        from mixedlab.inference.dispersion import overdispersion
+
+        return overdispersion(self)
+
+    def icc(self) -> Any:
+        """Intraclass correlation on the latent scale; see `mixedlab.inference.latent_scale`."""
+        from mixedlab.inference.latent_scale import icc
+
+        return icc(self)
+
+    def r2(self) -> Any:
+        """Marginal and conditional R squared on the latent scale."""
+        from mixedlab.inference.latent_scale import r2
+
+        return r2(self)
