@@ -20,11 +20,12 @@ from html import escape
 from pathlib import Path
 from typing import Any, ClassVar
 
-import mixedlab
 from docutils import nodes
 from docutils.parsers.rst import directives
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
+
+import mixedlab
 
 PACKAGE = Path(mixedlab.__file__).parent
 # Of these, the site holds archives; everything else that a lab imports must be mixedlab's own.
@@ -72,13 +73,13 @@ def lab_html(name: str, state_text: str = "") -> tuple[str, str]:
         "description": serve.describe(lab),
         "scene": reply["scene"],
         "state": reply["state"],
-        "packages": packages_of(name),
     }
     # "<" as an escape: no text of a lab can end the script element.
     data = json.dumps(traits, separators=(",", ":"), ensure_ascii=False).replace("<", "\\u003c")
     scene = lab.run(lab.clean(wanted))
     html = (
-        f'<div class="ml-host" data-ml-host="{escape(name)}" id="lab-{escape(name)}">'
+        f'<div class="ml-host" data-ml-host="{escape(name)}" id="lab-{escape(name)}" '
+        f'data-needs="{" ".join(packages_of(name))}">'
         f"{shell(lab, pictures(scene))}"
         f'<script type="application/json">{data}</script></div>'
     )

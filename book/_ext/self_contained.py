@@ -15,10 +15,11 @@ from pathlib import Path
 from typing import Any
 
 import assets
-import mixedlab
-from bs4 import BeautifulSoup
 from sphinx.application import Sphinx
 from sphinx.util import logging
+
+import mixedlab
+from mixedlab.labs import front_end
 
 logger = logging.getLogger(__name__)
 
@@ -41,6 +42,7 @@ ENGINE_FOLDER = f"pyodide-{assets.PYODIDE}"
 EXECUTABLE = {"", "text/javascript", "application/javascript"}
 SCRIPT = re.compile(r"<script(?P<attributes>[^>]*)>(?P<body>.*?)</script>", re.DOTALL)
 TYPE = re.compile(r"""\btype=["']([^"']*)["']""")
+NEEDS = re.compile(r"""<div [^>]*\bdata-ml-host=[^>]*\bdata-needs="([^"]*)\"""")
 EVENT_HANDLER = re.compile(r"""<[^>]+\son[a-z]+\s*=\s*["']""")
 
 
@@ -98,14 +100,21 @@ def copy_front(static: Path, archives: Mapping[str, Mapping[str, Any]]) -> str:
     return folder.name
 
 
-def head_of_lab_page(front: str, root: str) -> str:
+def packages_needed(html: str) -> set[str]:
+    """Return the large packages that the labs of a page import."""
+    return {name for names in NEEDS.findall(html) for name in names.split()}
+
+
+def head_of_lab_page(front: str, root: str, packages: set[str]) -> str:
     """Return the head's lines of a page with labs: style, script, and early downloads."""
     folder = f"{root}_static/{front}/"
-    scripts = sorted({f.name for f in FRONT.glob("*.js")} - {"worker.js", "page.js", "archive.js"})
-    preloads = "".join(f'<link rel="modulepreload" href="{folder}{name}">' for name in scripts)
+    preloads = "".join(
+        f'<link rel="modulepreload" href="{folder}{name}">' for name in front_end.modules()
+    )
     return (
         f'<link rel="stylesheet" href="{folder}lab.css">'
-        f'<script type="module" src="{folder}page.js"></script>{preloads}'
+        f'<script type="module" async src="{folder}page.js" '
+        f'data-packages="{" ".join(sorted(packages))}"></script>{preloads}'
     )
 
 
@@ -130,7 +139,7 @@ def finish_page(path: Path, out: Path, front: str) -> None:
     html = path.read_text("utf-8")
     head = f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">'
     if "data-ml-host=" in html:
-        head += head_of_lab_page(front, root)
+        head += head_of_lab_page(front, root, packages_needed(html))
     # After the character set, which must stand within a page's first bytes.
     html, found = re.subn(r"(<meta charset=[^>]*>)", rf"\1{head}", html, count=1)
     if not found:
@@ -157,10 +166,7 @@ def finish_site(app: Sphinx, error: Exception | None) -> None:
     out = Path(app.outdir)
     static = out / "_static"
     pages = sorted(p for p in out.rglob("*.html") if "_static" not in p.parts)
-    packages: set[str] = set()
-    for page in pages:
-        for host in BeautifulSoup(page.read_text("utf-8"), "html.parser").select("[data-ml-host]"):
-            packages |= set(json.loads(host.find("script").string)["packages"])
+    packages = {name for page in pages for name in packages_needed(page.read_text("utf-8"))}
     copy_mathjax(static)
     for old in (*static.glob("labs-*"), *static.glob("pyodide-*")):
         shutil.rmtree(old)

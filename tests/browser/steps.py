@@ -1,0 +1,214 @@
+"""What a reader does with a lab, the same in the book and in JupyterLab.
+
+The steps find everything by the ``data-ml`` attributes (``front/PROTOCOL.md``), and hold what the
+browser shows against what Python's own lab says of the same state.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from playwright.sync_api import Locator, Page, expect
+
+from mixedlab.labs import catalogue
+from mixedlab.labs.lab import Lab
+
+LIVE_WITHIN = 60_000  # ms; generous, for busy machines: how fast it is, benchmarks/ says
+
+RECORD = """
+root => {
+  root.mlDrawn = [];
+  root.addEventListener("ml-drawn", (e) => root.mlDrawn.push(e.detail));
+}
+"""
+# The middles of a mark's dots on the screen, by item.
+MIDDLES = """
+(group) => [...group.children].map((el) => {
+  const box = el.getBoundingClientRect();
+  return [(box.left + box.right) / 2, (box.top + box.bottom) / 2];
+})
+"""
+
+
+class OpenLab:
+    """A lab that stands live on a page."""
+
+    def __init__(self, root: Locator) -> None:
+        self.root = root
+        self.page: Page = root.page
+        expect(root).to_have_attribute("data-phase", "ready", timeout=LIVE_WITHIN)
+        self.lab: Lab = catalogue.get(root.get_attribute("data-lab"))
+        root.evaluate(RECORD)
+
+    def part(self, name: str) -> Locator:
+        """Return the element with this hook."""
+        return self.root.locator(f'[data-ml="{name}"]')
+
+    @property
+    def stage(self) -> str:
+        """How much is revealed: data, estimate or truth."""
+        return self.root.get_attribute("data-stage")
+
+    def sliders(self) -> list[str]:
+        """Return the fields that are set by a slider."""
+        return [name for name, c in self.lab.controls.items() if c.kind == "slider"]
+
+    def slider(self, field: str) -> Locator:
+        """Return a field's slider."""
+        return self.root.locator(f'[data-field="{field}"] [data-ml="slider"]')
+
+    def value(self, field: str) -> float:
+        """Return what a field's slider stands at."""
+        return float(self.slider(field).input_value())
+
+    def settled(self, wanted: Callable[[dict], bool]) -> dict[str, Any]:
+        """Wait for a scene whose state is as wanted; return state and scene as drawn last."""
+        deadline = 400
+        for _ in range(deadline):
+            last = self.root.evaluate("root => root.mlDrawn.at(-1)")
+            if last and wanted(last["state"]):
+                return last
+            self.page.wait_for_timeout(25)
+        raise AssertionError(f"no scene for the wanted state; last was {last and last['state']}")
+
+    # ---------------------------------------------------------------- steps
+
+    def answer_the_gate(self) -> None:
+        """Nothing of the result shows before the answer; the answer stays beside it after."""
+        assert self.stage == "data"
+        for mark in self.root.locator(".ml-plot .ml-stage-estimate").all():
+            expect(mark).to_be_hidden()
+        option = self.part("option").nth(1)
+        words = option.inner_text()
+        option.click()
+        expect(self.root).to_have_attribute("data-stage", "estimate")
+        expect(option).to_have_attribute("aria-pressed", "true")
+        expect(self.part("said")).to_contain_text(words.rstrip("."))
+        expect(self.part("outcome-text")).not_to_be_empty()
+
+    def show_the_truth(self) -> None:
+        """The third stage comes when it is asked for, and can be taken back."""
+        truth = self.part("truth")
+        if not truth.count():
+            return
+        for mark in self.root.locator(".ml-plot .ml-stage-truth").all():
+            expect(mark).to_be_hidden()
+        truth.click()
+        expect(self.root).to_have_attribute("data-stage", "truth")
+        truth.click()
+        expect(self.root).to_have_attribute("data-stage", "estimate")
+        truth.click()
+
+    def drag_slider(self, field: str) -> None:
+        """Drag a slider's thumb with the mouse to another place; the scene follows."""
+        slider, control = self.slider(field), self.lab.controls[field]
+        slider.scroll_into_view_if_needed()
+        box = slider.bounding_box()
+        middle = box["y"] + box["height"] / 2
+        share = (self.value(field) - control.low) / (control.high - control.low)
+        goal = 0.2 if share > 0.5 else 0.8
+        thumb = 16
+        at = lambda part: box["x"] + thumb / 2 + part * (box["width"] - thumb)  # noqa: E731
+        self.page.mouse.move(at(share), middle)
+        self.page.mouse.down()
+        for part in np.linspace(share, goal, 12):
+            self.page.mouse.move(at(part), middle)
+        self.page.mouse.up()
+        reached = self.value(field)
+        assert abs((reached - control.low) / (control.high - control.low) - goal) < 0.1
+        self.assert_scene_is_pythons(self.settled(lambda s: math.isclose(s[field], reached)))
+
+    def press_arrow(self, field: str) -> None:
+        """One press of an arrow key is one step of the control."""
+        slider, control = self.slider(field), self.lab.controls[field]
+        before = self.value(field)
+        key, sign = ("ArrowLeft", -1) if before + control.step > control.high else ("ArrowRight", 1)
+        slider.focus()
+        self.page.keyboard.press(key)
+        after = self.value(field)
+        assert math.isclose(after, before + sign * control.step, abs_tol=1e-9)
+        self.assert_scene_is_pythons(self.settled(lambda s: math.isclose(s[field], after)))
+
+    def assert_scene_is_pythons(self, drawn: dict[str, Any]) -> None:
+        """What was drawn is what Python here says of the same state, mark by mark."""
+        own = self.lab.run(self.lab.clean(drawn["state"])).to_dict()
+        assert_same(drawn["scene"], own, "scene")
+        self.page.wait_for_timeout(350)  # until the marks have moved
+        for panel in own["panels"]:
+            box = self.root.locator(f'[data-panel="{panel["key"]}"]')
+            for mark in panel["marks"]:
+                group = box.locator(f'g[data-mark="{mark["key"]}"]')
+                assert group.count() == 1, f"mark {mark['key']} is not drawn"
+                revealed = ("data", "estimate", "truth")
+                if mark["kind"] == "dots" and (
+                    revealed.index(mark["stage"]) <= revealed.index(self.stage)
+                ):
+                    assert_linear(mark["x"], mark["y"], np.array(group.evaluate(MIDDLES)))
+
+    def replicate_and_stop(self) -> None:
+        """Fifty samples come in; of five hundred more, a stop leaves the rest undrawn."""
+        if not self.part("replicate").count():
+            return
+        count = self.part("count")
+        self.root.locator('[data-ml="replicate"][data-count="50"]').click()
+        expect(count).to_have_text("50", timeout=LIVE_WITHIN)
+        expect(self.part("replicate-panel")).to_be_visible()
+        expect(self.part("stop")).to_be_disabled()
+        self.root.locator('[data-ml="replicate"][data-count="500"]').click()
+        expect(count).not_to_have_text("50", timeout=LIVE_WITHIN)
+        self.part("stop").click(timeout=2000)
+        self.page.wait_for_timeout(300)
+        stopped = int(count.inner_text())
+        assert 50 < stopped < 550, "the stop came too late to show anything"
+        self.page.wait_for_timeout(500)
+        assert int(count.inner_text()) == stopped
+
+    def step_back_and_reset(self) -> None:
+        """Step back undoes the last change; reset goes to the start."""
+        field = self.sliders()[0]
+        before = self.value(field)
+        self.press_arrow(field)
+        self.part("back").click()
+        self.settled(lambda s: math.isclose(s[field], before))
+        assert math.isclose(self.value(field), before)
+        self.part("reset").click()
+        start = getattr(self.lab.state(), field)
+        self.settled(lambda s: math.isclose(s[field], start))
+
+    def new_sample(self) -> None:
+        """A new sample changes the seed and nothing else."""
+        before = self.root.evaluate("root => root.mlDrawn.at(-1).state")
+        self.part("new-sample").click()
+        after = self.settled(lambda s: s["seed"] != before["seed"])
+        assert {**after["state"], "seed": before["seed"]} == before
+        self.assert_scene_is_pythons(after)
+
+
+def assert_same(found: Any, wanted: Any, where: str) -> None:
+    """Compare plain data, numbers to 1e-6."""
+    if isinstance(wanted, dict):
+        assert found.keys() == wanted.keys(), where
+        for key in wanted:
+            assert_same(found[key], wanted[key], f"{where}.{key}")
+    elif isinstance(wanted, list):
+        assert len(found) == len(wanted), where
+        for i, (one, other) in enumerate(zip(found, wanted, strict=True)):
+            assert_same(one, other, f"{where}[{i}]")
+    elif isinstance(wanted, float):
+        assert math.isclose(found, wanted, rel_tol=1e-6, abs_tol=1e-9), (where, found, wanted)
+    else:
+        assert found == wanted, where
+
+
+def assert_linear(x: list[float], y: list[float], pixels: np.ndarray) -> None:
+    """The dots stand where their numbers say: pixels are a linear function of the numbers."""
+    assert len(pixels) == len(x)
+    for numbers, places in ((np.asarray(x), pixels[:, 0]), (np.asarray(y), pixels[:, 1])):
+        if np.ptp(numbers) > 0:
+            slope, start = np.polyfit(numbers, places, 1)
+            assert np.abs(start + slope * numbers - places).max() < 1.0
+        else:
+            assert np.ptp(places) < 1.0
