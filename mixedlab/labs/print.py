@@ -45,6 +45,7 @@ if TYPE_CHECKING:
 
 ROW_PX = 720  # width of a page's column: what a row of panels is drawn for
 FONT_PX = 12.5
+TEXT_TINT = 0.5  # words take half their colour from the ink, so that pale ones can be read
 STAGES: tuple[str, ...] = get_args(Stage)
 
 PALETTE = {
@@ -67,8 +68,14 @@ class _Paper:
         return PALETTE[name]
 
     def heat(self, end: str, share: float) -> tuple[float, ...]:
-        start, stop = (np.array(mpl.colors.to_rgb(PALETTE[n])) for n in ("heat-zero", end))
-        return tuple(start + share * (stop - start))
+        return self._between("heat-zero", end, share)
+
+    def text(self, name: str) -> tuple[float, ...]:
+        return self._between("ink", name, TEXT_TINT)
+
+    def _between(self, start: str, end: str, share: float) -> tuple[float, ...]:
+        a, b = (np.array(mpl.colors.to_rgb(PALETTE[name])) for name in (start, end))
+        return tuple(a + share * (b - a))
 
 
 class _Page:
@@ -86,6 +93,10 @@ class _Page:
         mix = f"color-mix(in oklab, var(--ml-{end}) {percent}%, var(--ml-heat-zero))"
         return self._stand_in(mix)
 
+    def text(self, name: str) -> str:
+        tint = round(100 * TEXT_TINT)
+        return self._stand_in(f"color-mix(in srgb, var(--ml-{name}) {tint}%, var(--ml-ink))")
+
     def _stand_in(self, css: str) -> str:
         known = {value: key for key, value in self.css.items()}
         if css in known:
@@ -95,7 +106,7 @@ class _Page:
         return color
 
 
-def figure(scene: Scene, stage: Stage = "truth", width: float = 8.0) -> Figure:
+def figure(scene: Scene, stage: Stage = "truth", width: float = 10.0) -> Figure:
     """Draw a scene with matplotlib.
 
     Parameters
@@ -104,7 +115,7 @@ def figure(scene: Scene, stage: Stage = "truth", width: float = 8.0) -> Figure:
     stage : {"data", "estimate", "truth"}
         How much is shown; by default all.
     width : float
-        In inches.
+        In inches; letters and marks are sized for 10.
 
     Returns
     -------
@@ -114,7 +125,7 @@ def figure(scene: Scene, stage: Stage = "truth", width: float = 8.0) -> Figure:
     total = sum(panel.width for panel in scene.panels)
     ratio = panel_ratio(scene.panels[0].width / total) * total / scene.panels[0].width
     shown = STAGES[: STAGES.index(stage) + 1]
-    with mpl.rc_context(_settings(8 + width / 4)):
+    with mpl.rc_context(_settings(FONT_PX)):
         drawing = Figure((width, width / ratio + 0.5), layout="constrained")
         shares = [panel.width for panel in scene.panels]
         axes = drawing.subplots(1, len(scene.panels), width_ratios=shares, squeeze=False)[0]
@@ -126,8 +137,15 @@ def figure(scene: Scene, stage: Stage = "truth", width: float = 8.0) -> Figure:
             for handle, name in zip(*ax.get_legend_handles_labels(), strict=True):
                 handles.setdefault(name, handle)
         if handles:
+            widest = FONT_PX * (0.5 * max(map(len, handles)) + 4)
+            columns = max(1, min(len(handles), int(72 * width / widest)))
             drawing.legend(
-                handles.values(), handles.keys(), loc="outside lower left", ncols=4, frameon=False
+                handles.values(),
+                handles.keys(),
+                loc="outside lower left",
+                ncols=columns,
+                frameon=False,
+                markerscale=0.7,
             )
     return drawing
 
@@ -214,7 +232,14 @@ def _draw_axes(ax: Axes, panel: Panel, colors: Any) -> None:
     if panel.y.visible:
         ax.grid(axis="y", color=colors("grid"))
         # Upright labels are read with a turned head; this one stands above its axis.
-        ax.text(0, 1, panel.y.label, transform=ax.transAxes, va="bottom", color=colors("ink"))
+        ax.annotate(
+            panel.y.label,
+            (0, 1),
+            (0, FONT_PX / 2),
+            xycoords="axes fraction",
+            textcoords="offset points",
+            color=colors("ink"),
+        )
     if panel.x.visible:
         ax.set_xlabel(panel.x.label, color=colors("ink"))
 
@@ -348,7 +373,7 @@ def _heat(mark: Cells, value: float) -> tuple[str, float]:
 def _texts(ax: Axes, mark: Texts, colors: Any) -> Any:
     align = {"start": "left", "middle": "center", "end": "right"}[mark.anchor]
     texts = [
-        ax.text(x, y, text, ha=align, color=colors(mark.color), alpha=mark.opacity)
+        ax.text(x, y, text, ha=align, color=colors.text(mark.color), alpha=mark.opacity)
         for x, y, text in zip(mark.x, mark.y, mark.text, strict=True)
     ]
     return texts[0] if texts else None

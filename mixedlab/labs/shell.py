@@ -113,7 +113,8 @@ def _head(lab: Lab, scenes: list[Scene]) -> str:
         '<span class="ml-invite" data-ml="invite">Choose an answer. '
         "Then the lab shows what comes out.</span>"
         '<span data-ml="outcome"><span class="ml-said" data-ml="said"></span> '
-        '<span data-ml="outcome-text"></span></span></p>'
+        f'<span data-ml="outcome-text">{_(scenes[0].outcome)} {_(scenes[0].outcome_truth)}</span>'
+        "</span></p>"
         "</div>"
     )
 
@@ -215,7 +216,10 @@ def _control(name: str, control: Control, value: object) -> str:
 
 
 def _slider(name: str, control: Control, value: object) -> str:
-    span = f'min="{control.low}" max="{control.high}" step="{control.step}" value="{value}"'
+    span = (
+        f'min="{control.low:.10g}" max="{control.high:.10g}" step="{control.step:.10g}" '
+        f'value="{value:.10g}"'
+    )
     unit = f'<span class="ml-unit">{_(control.unit)}</span>' if control.unit else ""
     mode = "numeric" if is_whole(value) else "decimal"
     return (

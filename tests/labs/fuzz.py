@@ -1,0 +1,173 @@
+"""What every lab must stand: any state, without an exception, a lost number or a stray mark."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import asdict, replace
+from typing import Any
+
+import numpy as np
+
+from mixedlab.labs import serve
+from mixedlab.labs.lab import MAX_SEED, Control, Lab
+from mixedlab.labs.scene import Arrows, Bands, Bars, Cells, Dots, Lines, Mark, Panel, Scene, Texts
+from mixedlab.labs.shell import has_truth, legend_marks, shell
+
+SLACK = 1e-6  # of an axis's length: a mark may stand on the frame, not beyond it
+
+
+def check_lab(lab: Lab, n_random: int = 200, seed: int = 0) -> None:
+    """Run a lab at every control's ends and at random states, and check each scene."""
+    default = lab.run(lab.state())
+    panels = [panel.key for panel in default.panels]
+    shown = [default, *(lab.run(lab.clean(p.state)) for p in lab.presets)]
+    legend = {mark.name for mark in legend_marks(shown)}
+    shell(lab)
+    json.dumps(serve.describe(lab), allow_nan=False)
+    for preset in lab.presets:
+        cleaned = asdict(lab.clean(preset.state))
+        kept = {name: cleaned.get(name) for name in preset.state}
+        assert kept == dict(preset.state), f"preset {preset.label!r} is not a state: {kept}"
+    for state in itertools.chain(end_states(lab), random_states(lab, n_random, seed)):
+        try:
+            scene = lab.run(state)
+            check_scene(scene, panels)
+            names = {m.name for p in scene.panels for m in p.marks if m.name}
+            assert names <= legend, f"not in the legend: {names - legend}"
+            assert has_truth([scene]) <= has_truth(shown), "a truth appears without its button"
+            for panel in scene.panels:
+                check_drags(panel, lab)
+        except Exception as error:
+            raise AssertionError(f"{lab.name} at {state}: {error}") from error
+    if lab.statistics:
+        check_replicates(lab)
+
+
+def end_states(lab: Lab) -> Iterator[Any]:
+    """All controls at their ends, one at a time and all together."""
+    default = lab.state()
+    ends = {name: _ends(control) for name, control in lab.controls.items()}
+    for name, values in ends.items():
+        for value in values:
+            yield lab.clean(asdict(replace(default, **{name: value})))
+    for together in itertools.islice(itertools.product(*ends.values()), 64):
+        yield lab.clean(dict(zip(ends, together, strict=True)))
+
+
+def random_states(lab: Lab, count: int, seed: int) -> Iterator[Any]:
+    rng = np.random.default_rng(seed)
+    for _ in range(count):
+        raw = {name: _draw(control, rng) for name, control in lab.controls.items()}
+        yield lab.clean({**raw, "seed": int(rng.integers(MAX_SEED))})
+
+
+def check_scene(scene: Scene, panels: list[str] | None = None) -> None:
+    """Check one scene: finite, inside its panels, keyed, and told in words with figures."""
+    assert scene.summary.strip(), "no summary"
+    assert re.search(r"\d", scene.summary), f"no figure in the summary: {scene.summary!r}"
+    keys = [panel.key for panel in scene.panels]
+    assert len(set(keys)) == len(keys), f"two panels with one key: {keys}"
+    assert panels is None or keys == panels, f"panels {keys} instead of {panels}"
+    serve.finite_dict(scene)
+    for panel in scene.panels:
+        check_panel(panel)
+
+
+def check_panel(panel: Panel) -> None:
+    marks = [mark.key for mark in panel.marks]
+    assert len(set(marks)) == len(marks), f"two marks with one key in {panel.key!r}: {marks}"
+    assert panel.x.low < panel.x.high, f"empty x axis: {panel.x}"
+    assert panel.y.low < panel.y.high, f"empty y axis: {panel.y}"
+    for mark in panel.marks:
+        for name, axis, numbers in extent(mark, panel):
+            assert np.all(np.isfinite(numbers)), f"{mark.key!r} has a {name} that is not finite"
+            slack = SLACK * (axis.high - axis.low)
+            outside = (numbers < axis.low - slack) | (numbers > axis.high + slack)
+            assert not outside.any(), (
+                f"{mark.key!r} has {name} {numbers[outside][:3]} outside [{axis.low}, {axis.high}]"
+            )
+        check_items(mark)
+
+
+def check_items(mark: Mark) -> None:
+    n = n_items(mark)
+    if mark.keys is not None:
+        assert len(mark.keys) == n, f"{mark.key!r}: {len(mark.keys)} keys for {n} items"
+        assert len(set(mark.keys)) == n, f"{mark.key!r}: two items with one key"
+    for name in ("hover", "drag", "text"):
+        given = getattr(mark, name, None)
+        assert given is None or len(given) == n, f"{mark.key!r}: {len(given)} {name} for {n} items"
+
+
+def check_drags(panel: Panel, lab: Lab) -> None:
+    for mark in panel.marks:
+        for drag in getattr(mark, "drag", None) or ():
+            if drag is None:
+                continue
+            moved = [field for field in (drag.x, drag.y) if field]
+            known = {*lab.controls, "seed"}
+            assert {*moved, *drag.sets} <= known, f"{mark.key!r} drags what is no control: {drag}"
+            assert all(lab.controls[field].step for field in moved), f"{drag} has no step"
+            assert drag.label, f"{mark.key!r}: a drag needs a label"
+
+
+def check_replicates(lab: Lab) -> None:
+    """Replicates give a number for each statistic, the same ones each time, and a sound panel."""
+    state = lab.state()
+    values = lab.replicate(state, 0, 3)
+    assert set(values) == {s.name for s in lab.statistics}
+    assert lab.replicate(state, 1, 2) == {name: v[1:] for name, v in values.items()}
+    answer = serve.answer({"kind": "replicate", "state": asdict(state), "count": 3}, lab)
+    assert answer["kind"] == "replicate", answer.get("message")
+    assert lab.measure or lab.measure_many
+    if lab.measure and lab.measure_many:
+        one_by_one = replace(lab, measure_many=None).replicate(state, 0, 3)
+        for name, v in values.items():
+            np.testing.assert_allclose(one_by_one[name], v, rtol=1e-6, atol=1e-9)
+    if lab.truth_of:
+        assert set(lab.truth_of(state)) <= {s.name for s in lab.statistics}
+
+
+def extent(mark: Mark, panel: Panel) -> Iterator[tuple[str, Any, np.ndarray]]:
+    """All coordinates of a mark, each with its axis."""
+    fields = {
+        Dots: ("x", "y"),
+        Lines: ("x", "y"),
+        Texts: ("x", "y"),
+        Arrows: ("x0", "y0", "x1", "y1"),
+        Bars: ("x0", "x1", "y0", "y1"),
+        Bands: ("x", "low", "high"),
+        Cells: ("x", "y"),
+    }[type(mark)]
+    for name in fields:
+        axis = panel.x if name.startswith("x") else panel.y
+        yield name, axis, flat(getattr(mark, name))
+
+
+def flat(values: Any) -> np.ndarray:
+    if hasattr(values, "tolist"):
+        values = values.tolist()
+    if not isinstance(values, (list, tuple)):
+        return np.array([values], dtype=float)
+    return np.concatenate([flat(v) for v in values]) if len(values) else np.array([])
+
+
+def n_items(mark: Mark) -> int:
+    if isinstance(mark, Cells):
+        return (len(mark.x) - 1) * (len(mark.y) - 1)
+    return len(getattr(mark, "x0", None) if hasattr(mark, "x0") else mark.x)
+
+
+def _ends(control: Control) -> list[Any]:
+    if control.kind == "choice":
+        return [name for name, _ in control.options]
+    return [False, True] if control.kind == "toggle" else [control.low, control.high]
+
+
+def _draw(control: Control, rng: np.random.Generator) -> Any:
+    if control.kind in ("choice", "toggle"):
+        return _ends(control)[rng.integers(len(_ends(control)))]
+    return float(rng.uniform(control.low, control.high))
