@@ -6,7 +6,7 @@ Each result is shown in the notebook and recorded in its output, so that
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import defaultdict
 from dataclasses import asdict, dataclass
 from functools import cache
 from html import escape
@@ -20,7 +20,16 @@ from mixedlab.exercises.exercise import Exercise, WrongKind
 RECORD = "application/vnd.mixedlab.answer+json"
 """MIME type under which a result is recorded in a notebook's output."""
 
-_wrong_answers: Counter[str] = Counter()
+
+@dataclass(frozen=True)
+class WrongAnswer:
+    """An answer as Python writes it, and the name of the mistake that leads to it, if known."""
+
+    answer: str
+    misconception: str = ""
+
+
+_wrong_answers: defaultdict[str, list[WrongAnswer]] = defaultdict(list)
 
 
 @dataclass(frozen=True)
@@ -34,21 +43,18 @@ class Result:
         None where there was nothing to judge: a blank, or an answer of another kind.
     says : str
         What the reader is told.
-    attempt : int
-        Wrong answers so far, this one included.
-    misconception : str
-        Name of the mistake that leads to this answer, where it is a known one.
     answer : str
         The answer given, as Python writes it; empty for a blank.
+    wrong : tuple of WrongAnswer
+        Wrong answers so far, this one included.
     """
 
     exercise: str
     title: str
     correct: bool | None
     says: str
-    attempt: int = 0
-    misconception: str = ""
     answer: str = ""
+    wrong: tuple[WrongAnswer, ...] = ()
 
     def __bool__(self) -> bool:
         return self.correct is True
@@ -110,16 +116,13 @@ def check(exercise: str, answer: Any = ...) -> Result:
     try:
         verdict = task.judge(answer)
     except WrongKind as error:
-        return Result(task.id, task.title, None, f"{error} Asked: {task.question}", answer=given)
+        return Result(task.id, task.title, None, f"{error} Asked: {task.question}", given)
+    says, so_far = verdict.says, _wrong_answers[task.id]
     if not verdict.correct:
-        _wrong_answers[task.id] += 1
-    attempt = _wrong_answers[task.id]
-    says = verdict.says
-    if not verdict.correct and attempt > 1:
-        says = f"{says} Solution: {task.solution(task.answer())}"
-    return Result(
-        task.id, task.title, verdict.correct, says.strip(), attempt, verdict.misconception, given
-    )
+        so_far.append(WrongAnswer(given, verdict.misconception))
+        if len(so_far) > 1:
+            says = f"{says} Solution: {task.solution(task.answer())}"
+    return Result(task.id, task.title, verdict.correct, says.strip(), given, tuple(so_far))
 
 
 def start_over(exercise: str | None = None) -> None:
@@ -127,7 +130,7 @@ def start_over(exercise: str | None = None) -> None:
     if exercise is None:
         _wrong_answers.clear()
     else:
-        del _wrong_answers[find(exercise).id]
+        _wrong_answers.pop(find(exercise).id, None)
 
 
 def find(exercise: str) -> Exercise:

@@ -166,7 +166,7 @@ EXERCISES = (
         id="3.3",
         title="Repair a ranking",
         ask=(
-            f'A report fits "{RADON}" without pooling and says that {COUNTY} has by far the most '
+            f'A report fits "{RADON}" without pooling and says that {COUNTY} has the most '
             "radon in Minnesota. Two houses were measured there. What log radon does partial "
             "pooling give for a basement (floor 0) in that county?"
         ),

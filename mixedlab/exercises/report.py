@@ -16,7 +16,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from mixedlab.answers import RECORD, chapters, of_chapter
+from mixedlab.answers import RECORD, WrongAnswer, chapters, of_chapter
 from mixedlab.data.errors import DataError
 from mixedlab.exercises.exercise import Exercise
 
@@ -29,9 +29,7 @@ class Record:
 
     exercise: str
     correct: bool | None
-    answer: str
-    misconception: str
-    attempt: int
+    wrong: tuple[WrongAnswer, ...]
 
 
 @dataclass
@@ -121,10 +119,12 @@ class ClassReport:
         known: Counter[str] = Counter()
         other: Counter[str] = Counter()
         for notebook in self.notebooks:
-            for record in _wrong(notebook, task.id):
-                (known if record.misconception else other)[
-                    record.misconception or record.answer
-                ] += 1
+            record = notebook.last(task.id)
+            for wrong in record.wrong if record else ():
+                if wrong.misconception:
+                    known[wrong.misconception] += 1
+                else:
+                    other[wrong.answer] += 1
         hints = {mistake.name: mistake.hint for mistake in task.misconceptions}
         rows = [(count, name, hints.get(name, "")) for name, count in known.most_common()]
         rows += [(count, f"answered {text}", "") for text, count in other.most_common(5)]
@@ -191,26 +191,28 @@ def _outputs(content: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
 
 def _record(data: Any) -> Record | None:
     raw = data.get(RECORD) if isinstance(data, dict) else None
-    if not isinstance(raw, dict) or raw.get("exercise") not in _all_exercises():
+    if not isinstance(raw, dict) or not _known(raw.get("exercise")):
         return None
-    correct, attempt = raw.get("correct"), raw.get("attempt")
+    correct, wrong = raw.get("correct"), raw.get("wrong")
     if correct not in (True, False, None):
         return None
+    wrong = [w for w in wrong if isinstance(w, dict)] if isinstance(wrong, list) else []
     return Record(
         raw["exercise"],
         correct,
-        str(raw.get("answer", ""))[:200],
-        str(raw.get("misconception", ""))[:200],
-        attempt if isinstance(attempt, int) else 0,
+        tuple(
+            WrongAnswer(str(w.get("answer", ""))[:200], str(w.get("misconception", ""))[:200])
+            for w in wrong[:100]
+        ),
     )
-
-
-def _wrong(notebook: Notebook, exercise: str) -> list[Record]:
-    return [r for r in notebook.records if r.exercise == exercise and r.correct is False]
 
 
 def _all_exercises() -> dict[str, Exercise]:
     return {key: task for number in chapters() for key, task in of_chapter(number).items()}
+
+
+def _known(exercise: Any) -> bool:
+    return isinstance(exercise, str) and exercise in _all_exercises()
 
 
 def _no_formula(value: Any) -> Any:
@@ -221,7 +223,7 @@ def _no_formula(value: Any) -> Any:
 _PAGE_HEAD = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>Common errors</title>
 <style>
-  body { font: 1rem/1.5 system-ui, sans-serif; max-width: 56rem; margin: 2rem auto; padding: 0 1rem }
+  body { font: 1rem/1.5 system-ui, sans-serif; max-width: 56rem; margin: 2rem auto; padding: 1rem }
   table { border-collapse: collapse } td, th { padding: 0.3rem 0.8rem; text-align: left;
   vertical-align: top; border-bottom: 1px solid #888 }
 </style></head><body>"""

@@ -1,0 +1,116 @@
+import csv
+import json
+
+import pytest
+
+import mixedlab as ml
+from mixedlab import answers
+from mixedlab.__main__ import main
+from mixedlab.exercises.report import read_class
+
+
+def notebook(path, *checks, error=None):
+    """Write a notebook whose cells hold the outputs of these checks, as Jupyter saves them."""
+    answers.start_over()
+    cells = []
+    for exercise, *given in checks:
+        for answer in given:
+            result = ml.check(exercise, answer)
+        bundle = json.loads(json.dumps(result._repr_mimebundle_()))
+        output = {"output_type": "execute_result", "data": bundle, "metadata": {}}
+        cells.append({"cell_type": "code", "outputs": [output], "source": ""})
+    if error:
+        output = {"output_type": "error", "ename": "E", "evalue": error, "traceback": []}
+        cells.append({"cell_type": "code", "outputs": [output], "source": ""})
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(
+        json.dumps({"cells": cells, "nbformat": 4, "nbformat_minor": 5, "metadata": {}})
+    )
+
+
+@pytest.fixture
+def class_folder(tmp_path):
+    folder = tmp_path / "class"
+    notebook(folder / "ada" / "questions.ipynb", ("3.1", "more"), ("3.2", 19.9012, 6.27))
+    notebook(
+        folder / "ben" / "questions.ipynb", ("3.1", "less"), ("3.2", 19.9012, 123.0), ("3.3", ...)
+    )
+    notebook(folder / "<i>cy.ipynb", ("3.1", "less", "more"), error="3.2 is still blank")
+    notebook(folder / "=dan.ipynb")
+    (folder / "eve.ipynb").write_text("not json")
+    return folder
+
+
+def test_csv_says_who_solved_what(class_folder, tmp_path, capsys):
+    assert main(["report", str(class_folder), "--out", str(tmp_path / "out")]) == 0
+    with (tmp_path / "out" / "answers.csv").open(newline="") as file:
+        rows = {row["student"]: row for row in csv.DictReader(file)}
+    assert rows["ada"]["3.1"] == rows["ada"]["3.2"] == "solved"
+    assert rows["ada"]["3.3"] == ""
+    assert rows["ada"]["solved"] == "2"
+    assert (rows["ben"]["3.1"], rows["ben"]["3.3"]) == ("not solved", "blank")
+    assert rows["<i>cy"]["trouble"] == "stopped: 3.2 is still blank"
+    assert "was it run" in rows["'=dan"]["trouble"]
+    assert rows["eve"]["trouble"].startswith("cannot be read")
+    assert "3.1 Ten times the at-bats: solved in 2 of 5 notebooks" in capsys.readouterr().out
+
+
+def test_page_counts_common_errors(class_folder, tmp_path):
+    page = read_class(class_folder).page()
+    assert "<td>2</td><td>more data taken as more pooling</td>" in page
+    assert "<td>2</td><td>no pooling scored</td>" in page, "also those mended later count"
+    assert "<td>1</td><td>answered 123.0</td>" in page
+    assert "Solved by 2, not solved by 1, left blank by 0." in page
+    assert "&lt;i&gt;cy" in page
+    assert "<i>" not in page
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        {"exercise": "3.99", "correct": True},
+        {"exercise": ["3.1"], "correct": True},
+        {"exercise": "3.1", "correct": "yes"},
+        {"exercise": "3.1", "correct": [1]},
+        "3.1",
+        None,
+    ],
+)
+def test_forged_or_broken_records_are_ignored(tmp_path, record):
+    output = {"output_type": "display_data", "data": {answers.RECORD: record}}
+    path = tmp_path / "x.ipynb"
+    path.write_text(json.dumps({"cells": [{"outputs": [output, "text"]}, {}]}))
+    assert read_class(tmp_path).notebooks[0].records == []
+
+
+def test_broken_lists_of_wrong_answers_do_no_harm(tmp_path):
+    record = {
+        "exercise": "3.1",
+        "correct": False,
+        "wrong": [3, {"answer": 5, "misconception": None}],
+    }
+    output = {"output_type": "display_data", "data": {answers.RECORD: record}}
+    (tmp_path / "x.ipynb").write_text(json.dumps({"cells": [{"outputs": [output]}]}))
+    result = read_class(tmp_path)
+    assert result.notebooks[0].state("3.1") == "not solved"
+    assert "3.1" in result.page()
+
+
+@pytest.mark.parametrize(
+    "content", ["[]", '{"cells": 3}', '{"cells": [3]}', '{"cells": [{"outputs": 1}]}']
+)
+def test_notebooks_of_another_shape_are_named(tmp_path, content):
+    (tmp_path / "x.ipynb").write_text(content)
+    assert read_class(tmp_path).notebooks[0].trouble
+
+
+def test_empty_and_missing_folders(tmp_path, capsys):
+    assert main(["report", str(tmp_path)]) == 1
+    assert "holds no notebook" in capsys.readouterr().err
+    assert main(["report", str(tmp_path / "none")]) == 1
+    assert "There is no folder" in capsys.readouterr().err
+
+
+def test_labs_are_listed(capsys):
+    assert main(["labs"]) == 0
+    assert "three-poolings" in capsys.readouterr().out
