@@ -31,6 +31,8 @@ _HOME_OF = {
     "compare": "inference.comparison",
     "marginal_coefs": "inference.marginal",
     "check_separation": "inference.separation",
+    "overdispersion": "inference.dispersion",
+    "overdispersion_models": "inference.dispersion",
     "diagnose": "inference.diagnosis",
     "replicate": "inference.replication",
     # labs and exercises

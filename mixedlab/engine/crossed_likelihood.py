@@ -181,6 +181,28 @@ class CrossedLikelihood:
         of_u = self.system.level_blocks()
         return [np.einsum("ab,bcj,dc->jad", L, B, L) for L, B in zip(self.Lam, of_u, strict=True)]
 
+    def predictive_variance(self, terms: list[RandomTerm]) -> Array:
+        """Variance of ``sum_t z_t' b_t`` given y, beta and theta for any rows (a new level: -1).
+
+        One solve for each distinct row, because new rows may pair levels that no old row pairs.
+        """
+        v = [L.T @ t.Z.T for L, t in zip(self.Lam, terms, strict=True)]
+        keys = np.concatenate([np.stack([t.index for t in terms]).astype(float), *v]).T
+        _, first, back = np.unique(keys, axis=0, return_index=True, return_inverse=True)
+        variance = np.empty(first.size)
+        for k, row in enumerate(first):
+            g = [np.zeros_like(u_r) for u_r in self.u]
+            variance[k] = 0.0
+            for g_r, v_r, term in zip(g, v, terms, strict=True):
+                level = term.index[row]
+                if level >= 0:
+                    g_r[:, level] = v_r[:, row]
+                else:
+                    variance[k] += (v_r[:, row] ** 2).sum()
+            x = self.system.solve(g)
+            variance[k] += sum((g_r * x_r).sum() for g_r, x_r in zip(g, x, strict=True))
+        return variance[back.reshape(-1)]
+
     def solve_modes(self, W: Array, x: Array) -> list[Array]:
         """``Lambda H^-1 V' W x`` by term, (J, q): see `GroupedLikelihood.solve_modes`."""
         g = [L.T @ s for L, s in zip(self.Lam, self._levels(W * x), strict=True)]

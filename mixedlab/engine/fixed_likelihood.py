@@ -46,6 +46,10 @@ class FixedLikelihood:
         """No random effects."""
         return []
 
+    def predictive_variance(self, terms: list) -> Array | float:
+        """No random effects."""
+        return 0.0
+
     def solve_modes(self, W: Array, x: Array) -> list[Array]:
         """No random effects."""
         return []

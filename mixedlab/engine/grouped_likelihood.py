@@ -355,6 +355,13 @@ class GroupedLikelihood:
         V = np.einsum("kaj,kbj->jab", half, half)
         return [V[:, columns, columns] for columns in self.factor.columns]
 
+    def predictive_variance(self, terms: list[RandomTerm]) -> Array:
+        """Variance of ``sum_t z_t' b_t`` given y, beta and theta for any rows (a new level: -1)."""
+        index = terms[0].index
+        v = self.Lam.T @ np.concatenate([t.Z for t in terms], axis=1).T
+        known = blocks.solve_lower(self.L[:, :, index], v.copy())
+        return np.where(index >= 0, (known**2).sum(0), (v**2).sum(0))
+
     def solve_modes(self, W: Array, x: Array) -> list[Array]:
         """``Lambda H^-1 Lambda' Z' W x`` by term, (J, q), for x (n,) in the order given.
 

@@ -405,6 +405,20 @@ class GeneralizedFit(MixedFit):
         )
         return self.resid / np.sqrt(variance)
 
+    @cached_property
+    def modes_by_beta(self) -> tuple[Any, list[Array]]:
+        """The likelihood at its maximum, and minus the derivative of each term's modes in beta.
+
+        Derivatives are (J, q, p), one array a term.
+        """
+        self.problem.at(self.parameters)
+        likelihood = self.problem.likelihood
+        _, l2, _ = self.response_family.derivatives(
+            self.y, self.linear_predictor, self.weights_or_trials, self.dispersion
+        )
+        columns = [likelihood.solve_modes(-l2, x) for x in self.X.T]
+        return likelihood, [np.stack(term, axis=2) for term in zip(*columns, strict=True)]
+
     # --- questions
 
     def refit(self, y: ArrayLike) -> GeneralizedFit:
@@ -429,40 +443,8 @@ class GeneralizedFit(MixedFit):
         first = self.parameters if start is None else np.asarray(start, dtype=float)
         return self.problem.maximise_fixing(index, value, first)
 
-    def predict(
-        self,
-        newdata: Any = None,
-        kind: Literal["conditional", "population", "marginal"] = "conditional",
-        scale: Literal["response", "link"] = "response",
-        interval: Literal["confidence", "prediction"] | None = None,
-        new_levels: Literal["error", "population"] = "error",
-        level: float = 0.95,
-    ) -> Any:
-        """Predict; see `mixedlab.inference.generalized_prediction.predict`."""
-        from mixedlab.inference.generalized_prediction import predict
-
-        return predict(self, newdata, kind, scale, interval, new_levels, level)
-
-    def simulate(self, n: int = 1, seed: int | None = None) -> Array:
-        """Draw ``n`` new responses (n, n_obs), random effects drawn anew."""
-        from mixedlab.inference.generalized_prediction import simulate
-
-        return simulate(self, n, seed)
-
     def overdispersion(self) -> Any:
         """Pearson's statistic; see `mixedlab.inference.dispersion.overdispersion`."""
         from mixedlab.inference.dispersion import overdispersion
 
         return overdispersion(self)
-
-    def icc(self) -> Any:
-        """Intraclass correlation on the latent scale; see `mixedlab.inference.latent_scale`."""
-        from mixedlab.inference.latent_scale import icc
-
-        return icc(self)
-
-    def r2(self) -> Any:
-        """Marginal and conditional R squared on the latent scale."""
-        from mixedlab.inference.latent_scale import r2
-
-        return r2(self)

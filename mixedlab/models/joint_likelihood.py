@@ -75,7 +75,7 @@ class JointLikelihood:
     # --- the parameter vector
 
     def to_user(self, x: Array) -> Array:
-        """From internal units to the data's; signs of Lambda's columns so that diagonals are >= 0."""
+        """From internal units to the data's; Lambda's columns turned so that diagonals are >= 0."""
         user = x / self.scale
         turned = [
             L * np.where(np.diag(L) < 0, -1.0, 1.0)
@@ -193,9 +193,11 @@ class JointLikelihood:
         return float(max(ratio, 1e-10))
 
     def _curvature(self, x: Array) -> Array:
-        """A first Hessian: the information about beta given the random effects, and differences
-        of the gradient for theta and the dispersion.
-        """  # noqa: D205
+        """A first Hessian.
+
+        The information about beta given the random effects, and differences of the gradient for
+        theta and the dispersion.
+        """
         value, gradient = self.objective(x)
         d = x.size
         beta = slice(self.n_theta, self.n_theta + self.p)
