@@ -210,7 +210,7 @@ def _averages_panel(batting: Batting, mean: float, pooled: NDArray[np.float64]) 
             x=truth,
             y=rows,
             shape="diamond",
-            size=5,
+            size=4,
             filled=False,
             hover=_hover(players, truth, "true average"),
         ),
@@ -302,13 +302,17 @@ def _errors_panel(state: State, fits: Fits, error: NDArray[np.float64], here: fl
             hover=[f"your dial, {state.dial:.2f}: {handle:.1f} predicted"],
             drag=[Drag("Pooling dial", x="dial")],
         ),
-        Texts(
-            key="labels",
-            color="muted",
-            stage="estimate",
-            x=[0, 1],
-            y=[top * 0.95, top * 0.95],
-            text=["no pooling", "complete"],
+        *(
+            Texts(
+                key=f"label-{text}",
+                color="muted",
+                stage="estimate",
+                x=[x],
+                y=[0.95 * top],
+                text=[f"{text} pooling"],
+                anchor=anchor,
+            )
+            for x, text, anchor in ((0, "no", "start"), (1, "complete", "end"))
         ),
     ]
     return Panel(
