@@ -130,7 +130,7 @@ def solve(
         # coefficient runs to infinity the errors grow with it, and only the second one moves.
         moved, eta = np.abs(equations.X @ step).max(), np.abs(equations.eta(beta)).max()
         still = np.max(np.abs(step) * size) < 1e-9 * np.sqrt(scale)
-        converged = bool(still and moved < 1e-6 * max(eta, 1e-300))
+        converged = bool(still and moved < 1e-6 * max(eta, 1.0))
         halvings = 0
         while halvings < 30 and not equations.allows(beta + step):
             step, halvings = step / 2, halvings + 1

@@ -398,6 +398,14 @@ def test_equations_without_a_solution_are_not_called_solved():
     assert "did not settle" in str(fit)
 
 
+def test_a_linear_predictor_of_zero_settles():
+    data = {"y": [0, 1, 1, 0, 0, 1, 1, 0], "g": [1, 1, 2, 2, 3, 3, 4, 4]}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        fit = ml.gee("y ~ 1", data, "g", "binomial", "independence")
+    assert fit.coef["(Intercept)"] == pytest.approx(0, abs=1e-12)
+
+
 def test_places_never_seen_together_are_named():
     data = {"y": [1.0, 2, 3, 4, 2, 1], "g": [1, 1, 2, 2, 3, 3], "t": [0, 1, 1, 2, 0, 1]}
     with pytest.raises(DataError, match="No cluster has rows at both 0 and 2"):
