@@ -265,7 +265,7 @@ def _replicates(lab: Lab) -> str:
         f'aria-label="Draw {count} new {"sample" if count == 1 else "samples"}">+{count}</button>'
         for count in (1, 50, 500)
     )
-    ratio = min(2.6, 9 / (1 + len(lab.statistics)))
+    ratio = min(3.2, 7.8 / (1 + len(lab.statistics)))
     return (
         '<fieldset class="ml-replicates" data-ml="replicates" disabled>'
         '<legend class="ml-spoken">Repeat the study</legend>'
@@ -285,7 +285,7 @@ def swatch(mark: Mark) -> str:
     """Return a small picture of a mark for the legend, in the mark's own colour and shape."""
     match mark:
         case Dots():
-            inner = f'<path d="{SHAPES[mark.shape]}" class="{_fill(mark.filled)}"/>'
+            inner = f'<path d="{SHAPES[mark.shape]}" class="{_dot(mark)}"/>'
         case Lines():
             dash = " ml-dashed" if mark.dashed else ""
             inner = f'<path d="M1 7H21" class="ml-line{dash}"/>'
@@ -301,6 +301,10 @@ def swatch(mark: Mark) -> str:
         f'<svg class="ml-swatch ml-c-{mark.color}" viewBox="0 0 22 14" width="22" height="14" '
         f'aria-hidden="true">{inner}</svg>'
     )
+
+
+def _dot(mark: Dots) -> str:
+    return "ml-line" if mark.shape == "cross" else _fill(mark.filled)
 
 
 def _fill(filled: bool) -> str:

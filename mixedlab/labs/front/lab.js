@@ -262,7 +262,9 @@ class LabView {
         const kind = input.dataset.ml;
         if (kind === "slider") this.on(input, "input", () => typed(input));
         else if (kind === "number") {
+          this.on(input, "input", () => (this.typing = input));
           this.on(input, "change", () => {
+            this.typing = null;
             typed(input);
             this.showControls();
           });
@@ -281,9 +283,7 @@ class LabView {
       for (const input of box.querySelectorAll("input, select")) {
         if (input.type === "checkbox") input.checked = value;
         else if (input.type === "radio") input.checked = input.value === value;
-        else if (input !== document.activeElement || input.type === "range" || !this.typing(input)) {
-          input.value = value;
-        }
+        else if (input !== this.typing) input.value = value; // a number half typed is left alone
         if (input.type === "range") {
           const share = (value - input.min) / (input.max - input.min);
           input.style.setProperty("--ml-filled-share", share);
@@ -302,11 +302,6 @@ class LabView {
     }
     const place = this.part("preset-note");
     if (place) setText(place, note);
-  }
-
-  // A number that is being typed and not yet taken over is left alone.
-  typing(input) {
-    return input.value === "" || Number(input.value) !== this.state[input.closest("[data-field]").dataset.field];
   }
 
   bindTools() {

@@ -35,7 +35,7 @@ function interleave(xs, ys, x, y) {
   return points;
 }
 
-const fill = (mark) => (mark.filled ? "ml-filled" : "ml-open");
+const fill = (mark) => (mark.shape === "cross" ? "ml-line" : mark.filled ? "ml-filled" : "ml-open");
 const sizeOf = (mark, i) => (Array.isArray(mark.size) ? mark.size[i] : mark.size);
 
 // It stops `gap` px short of its end. A head of at most 7 px, smaller on a short arrow; an arrow
@@ -57,7 +57,7 @@ function arrow([x0, y0, xEnd, yEnd], gap) {
 export const KINDS = {
   dots: {
     count: (m) => m.x.length,
-    className: (m) => `ml-dot ${fill(m)}`,
+    className: (m) => `ml-dot ${fill(m)}`, // a cross is two lines
     geometry: (m, i, x, y, unit) => [x(m.x[i]), y(m.y[i]), sizeOf(m, i) * unit],
     paint: (el, g, m) => path(el, SHAPES[m.shape](...g)),
   },

@@ -127,26 +127,30 @@ class Model {
   }
 }
 
-function traitsOf(host) {
-  return JSON.parse(host.querySelector(':scope > script[type="application/json"]').textContent);
-}
+const parsed = new Promise((resolve) => {
+  if (document.readyState === "loading") addEventListener("DOMContentLoaded", resolve);
+  else resolve();
+});
 
-async function bringToLife(hosts) {
-  const found = hosts.map((host) => ({ host, traits: traitsOf(host) }));
-  const engine = new Engine([...new Set(found.flatMap(({ traits }) => traits.packages))]);
-  addEventListener("pagehide", () => engine.port?.postMessage({ close: true }));
-  addEventListener("pageshow", (event) => event.persisted && engine.start());
-  const { default: front } = await import("./lab.js");
-  for (const { host, traits } of found) {
+async function bringToLife(engine) {
+  const loaded = import("./lab.js");
+  await parsed;
+  const { default: front } = await loaded;
+  for (const host of document.querySelectorAll("[data-ml-host]")) {
+    const line = host.querySelector("[data-ml=status-text]");
     try {
+      const traits = JSON.parse(host.querySelector("script[type='application/json']").textContent);
       await front.render({ model: new Model(engine, traits), el: host });
     } catch (error) {
-      console.error(`The lab ${traits.lab} failed:`, error);
-      const line = host.querySelector("[data-ml=status]");
+      console.error("A lab failed:", error);
       if (line) line.textContent = `This lab could not be started: ${error.message}`;
     }
   }
 }
 
-const hosts = [...document.querySelectorAll("[data-ml-host]")];
-if (hosts.length) bringToLife(hosts);
+// Python starts before the page is read to its end: it takes the longest.
+const { packages } = document.querySelector("script[data-packages]").dataset;
+const engine = new Engine(packages.split(" ").filter(Boolean));
+addEventListener("pagehide", () => engine.port?.postMessage({ close: true }));
+addEventListener("pageshow", (event) => event.persisted && engine.start());
+bringToLife(engine);
