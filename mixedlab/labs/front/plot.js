@@ -69,20 +69,26 @@ export class Plot {
 
   draw(move) {
     this.layOut();
-    const seen = new Set();
-    for (const mark of this.panel.marks) {
-      this.drawMark(mark, seen);
-      const numbers = numbersOf(mark);
-      if (numbers) this.drawMark(numbers, seen);
-    }
+    const drawn = this.panel.marks.flatMap((mark) => [mark, numbersOf(mark)].filter(Boolean));
+    for (const mark of drawn) this.drawMark(mark);
+    const keys = drawn.map((mark) => mark.key);
     for (const [key, group] of this.marks) {
-      if (seen.has(key)) continue;
+      if (keys.includes(key)) continue;
       for (const item of group.items.values()) item.handle?.remove();
       group.el.remove();
       this.marks.delete(key);
     }
+    this.order(keys);
     this.hideTip(false);
     this.animate(move && !still.matches);
+  }
+
+  // Marks lie over one another in the scene's order. Moving an element costs, so only if need be.
+  order(keys) {
+    keys.forEach((key, place) => {
+      const { el } = this.marks.get(key);
+      if (this.body.children[place] !== el) this.body.insertBefore(el, this.body.children[place]);
+    });
   }
 
   // ---- axes
@@ -148,23 +154,17 @@ export class Plot {
 
   // ---- marks
 
-  drawMark(mark, seen) {
+  drawMark(mark) {
     const kind = KINDS[mark.kind];
-    if (!kind) return;
-    seen.add(mark.key);
     let group = this.marks.get(mark.key);
     if (!group || group.kind !== mark.kind) {
       group?.el.remove();
-      group = { kind: mark.kind, el: element("g"), items: new Map() };
+      group = { kind: mark.kind, el: element("g", "", this.body), items: new Map() };
       group.el.dataset.mark = mark.key;
       this.marks.set(mark.key, group);
     }
-    this.body.append(group.el); // keeps the order of the scene
     group.mark = mark;
-    group.el.setAttribute("class", `ml-mark ml-stage-${mark.stage} ml-c-${mark.color}`);
-    group.el.style.opacity = mark.kind === "bands" ? "" : mark.opacity;
-    group.el.style.setProperty("--ml-opacity", mark.opacity);
-    group.el.style.strokeWidth = kind.width ? `${kind.width(mark)}px` : "";
+    this.dress(group, kind);
     const unit = this.font / 13;
     const className = kind.className(mark);
     const left = new Set(group.items.keys());
@@ -192,6 +192,17 @@ export class Plot {
       group.items.get(key).el.remove();
       group.items.delete(key);
     }
+  }
+
+  dress(group, kind) {
+    const { mark, el } = group;
+    const look = [mark.stage, mark.color, mark.opacity, kind.width?.(mark)].join();
+    if (look === group.look) return;
+    group.look = look;
+    el.setAttribute("class", `ml-mark ml-stage-${mark.stage} ml-c-${mark.color}`);
+    if (mark.kind === "bands") el.style.setProperty("--ml-opacity", mark.opacity);
+    else el.style.opacity = mark.opacity;
+    if (kind.width) el.style.strokeWidth = `${kind.width(mark)}px`;
   }
 
   drawHandle(mark, item, drag) {
