@@ -1,0 +1,86 @@
+"""Curvature of a linear model's deviance in its variance parameters, to full accuracy.
+
+The optimiser works with average information. Degrees of freedom, the conditional AIC and Wald
+intervals of variances need the observed curvature: central differences of the exact gradient.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..models.linear import LinearFit
+
+Array = NDArray[np.float64]
+
+# Eigenvalues below this share of the largest are flat directions: boundary or unidentified.
+_FLAT = 1e-7
+
+
+@dataclass(frozen=True)
+class Curvature:
+    """The deviance around its minimum as a function of ``(theta, log sigma^2)``.
+
+    theta is on the engine's internal scale. ``hessian`` has theta first, log sigma^2 last.
+
+    Attributes
+    ----------
+    profiled : ndarray (k, k)
+        Second derivatives of the deviance with sigma profiled out.
+    hessian : ndarray (k + 1, k + 1)
+        Second derivatives of the deviance in all variance parameters.
+    vcov_slopes : ndarray (k + 1, p, p)
+        Derivatives of the covariance of the fixed effects in them.
+    """
+
+    profiled: Array
+    hessian: Array
+    vcov_slopes: Array
+
+    @classmethod
+    def of(cls, fit: LinearFit) -> Curvature:
+        """Differentiate at the optimum of a fit.
+
+        With ``s(theta)`` the best sigma^2 at theta, the deviance at any other is
+        ``d(theta) + nu (log(sigma^2 / s) + s / sigma^2 - 1)``: so one gradient of the profiled
+        deviance and s at each point give the whole Hessian.
+        """
+        problem, x = fit.problem, fit.optimum
+        k, nu = x.size, problem.nu
+        profiled = np.empty((k, k))
+        log_s2 = np.empty(k)
+        slopes = np.empty((k + 1, problem.p, problem.p))
+        step = 1e-4 * np.maximum(1.0, np.abs(x))
+        for a in range(k):
+            ahead, behind = x.copy(), x.copy()
+            ahead[a] += step[a]
+            behind[a] -= step[a]
+            up, down = problem(ahead), problem(behind)
+            profiled[a] = (up.gradient - down.gradient) / (2 * step[a])
+            log_s2[a] = (np.log(up.sigma2) - np.log(down.sigma2)) / (2 * step[a])
+            relative = [problem.vcov_of(at) / at.sigma2 for at in (up, down)]
+            slopes[a] = fit.evaluation.sigma2 * (relative[0] - relative[1]) / (2 * step[a])
+        slopes[k] = fit.vcov_beta
+        profiled = (profiled + profiled.T) / 2
+        hessian = np.empty((k + 1, k + 1))
+        hessian[:k, :k] = profiled + nu * np.outer(log_s2, log_s2)
+        hessian[k, :k] = hessian[:k, k] = -nu * log_s2
+        hessian[k, k] = nu
+        return cls(profiled, hessian, slopes)
+
+    @property
+    def covariance(self) -> Array:
+        """Covariance (k + 1, k + 1) of the estimates, flat directions left out."""
+        return invert_curved(self.hessian / 2.0)
+
+
+def invert_curved(matrix: Array) -> Array:
+    """Inverse of a symmetric matrix over the directions where it is clearly positive."""
+    scale = np.sqrt(np.abs(np.diag(matrix)))
+    scale[scale == 0] = 1.0
+    values, axes = np.linalg.eigh(matrix / np.outer(scale, scale))
+    curved = values > _FLAT * values.max(initial=0.0)
+    axes = axes[:, curved] / scale[:, None]
+    return (axes / values[curved]) @ axes.T

@@ -1,0 +1,184 @@
+"""How much of the variation a model explains: ICC, R squared, conditional AIC, leverage.
+
+References
+----------
+Nakagawa, Johnson & Schielzeth (2017), J. R. Soc. Interface 14, 20170213: R squared and ICC of
+mixed models. Johnson (2014), Methods Ecol. Evol. 5, 944-946: random slopes, by the mean over
+rows of ``z' cov(b) z``. Vaida & Blanchard (2005), Biometrika 92, 351-370, and Greven & Kneib
+(2010), Biometrika 97, 773-789: the conditional AIC.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..data.errors import MixedlabError
+from ..models.fit import MixedFit
+from ..models.linear import LinearFit
+from .blocks import RandomBlocks
+from .curvature import Curvature, invert_curved
+
+Array = NDArray[np.float64]
+
+
+class ICC(NamedTuple):
+    """Intraclass correlation.
+
+    Attributes
+    ----------
+    adjusted : float
+        Share of the groups in the variance that the fixed effects leave.
+    unadjusted : float
+        Share of the groups in all variance, the fixed effects' included.
+    by_group : dict of str to float
+        The adjusted share of each grouping factor.
+    """
+
+    adjusted: float
+    unadjusted: float
+    by_group: dict[str, float]
+
+
+class R2(NamedTuple):
+    """Share of the variance explained by the fixed effects, and with the groups.
+
+    Attributes
+    ----------
+    marginal : float
+        Fixed effects alone.
+    conditional : float
+        Fixed and random effects.
+    """
+
+    marginal: float
+    conditional: float
+
+
+class ConditionalAIC(NamedTuple):
+    """AIC for predicting new rows of these same groups.
+
+    Attributes
+    ----------
+    caic : float
+        ``-2 loglik + 2 df``.
+    df : float
+        Effective degrees of freedom, for the estimated variances corrected.
+    loglik : float
+        Log-likelihood of y given the predicted random effects.
+    """
+
+    caic: float
+    df: float
+    loglik: float
+
+
+def variance_parts(fit: MixedFit) -> dict[str, float]:
+    """Variance of the linear predictor by source: ``fixed``, each grouping factor, ``residual``.
+
+    The part of a factor is the mean over rows of ``z' cov(b) z``. For a generalised model the
+    residual part is the variance of the response's family on the link's scale.
+    """
+    eta = fit.X @ fit.beta
+    parts = {"fixed": float(np.var(eta, ddof=1))}
+    for term, cov in zip(fit.terms, fit.covariances, strict=True):
+        part = float(np.einsum("ik,kl,il->", term.Z, cov, term.Z) / fit.n_obs)
+        parts[term.group] = parts.get(term.group, 0.0) + part
+    parts["residual"] = _residual_variance(fit, sum(parts.values()) - parts["fixed"])
+    return parts
+
+
+def _residual_variance(fit: MixedFit, between: float) -> float:
+    if isinstance(fit, LinearFit):
+        return float(fit.sigma) ** 2
+    from .marginal import residual_variance_on_link_scale
+
+    return residual_variance_on_link_scale(fit, between)
+
+
+def icc(fit: MixedFit) -> ICC:
+    """Intraclass correlation; for random slopes the mean over the rows of the data."""
+    parts = variance_parts(fit)
+    fixed, residual = parts.pop("fixed"), parts.pop("residual")
+    between = sum(parts.values())
+    left = between + residual
+    return ICC(between / left, between / (left + fixed), {g: v / left for g, v in parts.items()})
+
+
+def r2(fit: MixedFit) -> R2:
+    """Marginal and conditional R squared of Nakagawa and colleagues."""
+    parts = variance_parts(fit)
+    total = sum(parts.values())
+    return R2(parts["fixed"] / total, 1.0 - parts["residual"] / total)
+
+
+def caic(fit: MixedFit) -> ConditionalAIC:
+    r"""Conditional AIC of a linear mixed model.
+
+    The degrees of freedom are the trace of the derivative of the fitted values in y, plus one
+    for sigma. With the variances known that derivative is the hat matrix. Since they are
+    estimated, ``theta`` moves with y too: by the implicit function theorem
+
+        d theta / d y = -D^-1 d(grad) / d y,   D = curvature of the profiled deviance,
+
+    and with ``a_k = P V_k P y`` the fitted values move by ``a_k`` for each unit of ``theta_k``.
+    """
+    if not isinstance(fit, LinearFit):
+        raise MixedlabError("The conditional AIC is here for linear mixed models only.")
+    blocks = RandomBlocks(fit)
+    df = float(blocks.leverage.sum()) + _trace_through_theta(fit, blocks) + 1.0
+    w = np.ones(fit.n_obs) if fit.weights is None else fit.weights
+    loglik = -0.5 * float(
+        np.sum(np.log(2 * np.pi * fit.sigma**2 / w) + w * fit.resid**2 / fit.sigma**2)
+    )
+    return ConditionalAIC(-2.0 * loglik + 2.0 * df, df, loglik)
+
+
+def _trace_through_theta(fit: LinearFit, blocks: RandomBlocks) -> float:
+    y = fit.y if fit.offset is None else fit.y - fit.offset
+    e = blocks.project((y * blocks.root_weights)[:, None])
+    Ze = blocks.z_transpose(e)
+    k = fit.theta.size
+    a = np.empty((k, fit.n_obs))
+    for i in range(k):
+        Ve = blocks.z_times(blocks.wiring, blocks.theta_direction(i) @ Ze)
+        a[i] = blocks.project(Ve)[:, 0]
+    curvature = _in_own_units(fit, Curvature.of(fit).profiled)
+    nu, s2 = fit.problem.nu, fit.sigma**2
+    r2 = nu * s2
+    c = a @ (y * blocks.root_weights)
+    moments = a @ a.T - np.outer(a @ e[:, 0], c) / r2
+    return float(np.sum(invert_curved(curvature) * moments) * 2.0 / s2)
+
+
+def _in_own_units(fit: LinearFit, curvature: Array) -> Array:
+    """Second derivatives in the data's theta from those in the engine's."""
+    k = fit.theta.size
+    to_internal = np.column_stack([fit.problem.from_user(unit) for unit in np.eye(k)])
+    # The engine may hold a column of Lambda with the other sign.
+    at = fit.problem.from_user(fit.theta)
+    sign = np.where(at * fit.optimum < 0, -1.0, 1.0)
+    flipped = sign[:, None] * to_internal
+    return flipped.T @ curvature @ flipped
+
+
+def leverage(fit: LinearFit) -> Array:
+    """Derivative of each fitted value in its own y (n,), at the estimated variances.
+
+    The sum is the effective degrees of freedom of the fit.
+    """
+    return RandomBlocks(fit).leverage
+
+
+def standardised_residuals(fit: LinearFit) -> Array:
+    """Residuals over their own standard deviation (n,).
+
+    A residual ``e = W^-1 P y`` has covariance ``sigma^2 W^-1 P W^-1``; what leaves no room
+    (leverage 1) is NaN.
+    """
+    blocks = RandomBlocks(fit)
+    free = 1.0 - blocks.leverage
+    scaled = fit.resid * blocks.root_weights / fit.sigma
+    return np.divide(scaled, np.sqrt(free), out=np.full(free.shape, np.nan), where=free > 1e-12)

@@ -1,0 +1,245 @@
+"""Likelihood profiles: how the deviance rises as one parameter is held off its estimate.
+
+The signed root of that rise, ``zeta``, is a straight line in a parameter whose estimate is
+normal. Its bend is what a Wald interval misses.
+
+References
+----------
+Bates, Maechler, Bolker & Walker (2015), J. Stat. Softw. 67(1), section 5.1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..data.errors import MixedlabError, nearest
+from ..models.linear import LinearFit, fit_linear
+from .variances import Held, Parameter, can_be_held, held, parameters_of
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from ..models.fit import MixedFit
+
+Array = NDArray[np.float64]
+
+_STEP = 0.6  # in zeta, between points of a profile
+_MOST_POINTS = 40
+
+
+@dataclass(frozen=True)
+class Curve:
+    """The profile of one parameter.
+
+    Attributes
+    ----------
+    parameter : Parameter
+    estimate : float
+    value, zeta : ndarray, shape (m,)
+        Rising values and the signed root of the deviance's rise; 0 at the estimate.
+    """
+
+    parameter: Parameter
+    estimate: float
+    value: Array
+    zeta: Array
+
+    def at(self, zeta: float) -> float:
+        """Value with this zeta; the bound, or NaN, where the profile does not reach it."""
+        if self.value.size < 2:
+            return np.nan
+        low, high = self.parameter.bounds
+        if zeta < self.zeta[0]:
+            return low if np.isfinite(low) else np.nan
+        if zeta > self.zeta[-1]:
+            return high if np.isfinite(high) else np.nan
+        from scipy.interpolate import PchipInterpolator
+
+        zetas, first = np.unique(self.zeta, return_index=True)
+        return float(PchipInterpolator(zetas, self.value[first])(zeta))
+
+
+@dataclass(frozen=True)
+class Profile:
+    """Profiles of a mixed model's parameters, by maximum likelihood.
+
+    Attributes
+    ----------
+    curves : dict of str to Curve
+        By name of the parameter.
+    """
+
+    curves: dict[str, Curve]
+
+    @property
+    def table(self) -> pd.DataFrame:
+        """All points: ``parameter, value, zeta``."""
+        import pandas as pd
+
+        return pd.concat(
+            [
+                pd.DataFrame({"parameter": name, "value": c.value, "zeta": c.zeta})
+                for name, c in self.curves.items()
+            ],
+            ignore_index=True,
+        )
+
+    def confint(self, level: float = 0.95) -> pd.DataFrame:
+        """Values where the profile reaches the normal quantile: ``lower, upper``."""
+        import pandas as pd
+        from scipy import stats
+
+        z = stats.norm.ppf(0.5 + level / 2)
+        ends = {name: (curve.at(-z), curve.at(z)) for name, curve in self.curves.items()}
+        return pd.DataFrame.from_dict(ends, orient="index", columns=["lower", "upper"])
+
+
+def profile(fit: MixedFit, parameters: Iterable[str] | None = None, level: float = 0.95) -> Profile:
+    """Profile the deviance of a mixed model.
+
+    A fit by REML is fitted by maximum likelihood first: the restricted likelihoods of models
+    with a coefficient held do not compare. Of a generalised fit the fixed effects are profiled
+    and the standard deviation of each term's first coefficient.
+
+    Parameters
+    ----------
+    fit : LinearFit or GeneralizedFit
+    parameters : iterable of str, optional
+        Names as in `confint`'s rows; by default all.
+    level : float
+        The points at this level's ends are computed exactly; the profiles go a step beyond.
+    """
+    if not isinstance(fit, LinearFit) and not hasattr(fit, "fixing"):
+        raise MixedlabError("Profiles are for fits by ml.lmm and ml.glmm.")
+    from scipy import stats
+
+    fit = by_maximum_likelihood(fit)
+    known = {p.name: p for p in parameters_of(fit) if can_be_held(fit, p)}
+    wanted = list(known) if parameters is None else list(parameters)
+    for name in wanted:
+        if name not in known:
+            raise MixedlabError(f"There is no parameter {name!r}.{nearest(name, known)}")
+    z = float(stats.norm.ppf(0.5 + level / 2))
+    return Profile({name: _curve(fit, known[name], z) for name in wanted})
+
+
+def by_maximum_likelihood(fit: MixedFit) -> MixedFit:
+    """The same model fitted by maximum likelihood."""
+    if not fit.reml:
+        return fit
+    return fit_linear(
+        fit.y,
+        fit.X,
+        fit.terms,
+        reml=False,
+        weights=fit.weights,
+        offset=fit.offset,
+        names=fit.names,
+        start=fit.theta,
+    )
+
+
+def _curve(fit: MixedFit, parameter: Parameter, z: float) -> Curve:
+    estimate = parameter.estimate(fit)
+    if not np.isfinite(estimate):  # the correlation of a random effect that does not vary
+        return Curve(parameter, estimate, np.empty(0), np.empty(0))
+    deviance = held(fit, parameter)
+    # A penalised fit's criterion leaves the penalty out; the profile has it throughout.
+    lowest = fit.criterion
+    if not isinstance(fit, LinearFit):
+        lowest = deviance.minimum(estimate, deviance.start())[0]
+    walk = _Walk(deviance, parameter, estimate, lowest, z)
+    step = _first_step(fit, parameter, estimate)
+    points = [*reversed(walk.side(-1, step)), (estimate, 0.0), *walk.side(1, step)]
+    values, zetas = np.array(points).T
+    return Curve(parameter, estimate, values, zetas)
+
+
+def _first_step(fit: MixedFit, parameter: Parameter, estimate: float) -> float:
+    """About a third of a standard error."""
+    if parameter.kind == "beta":
+        return float(np.sqrt(fit.vcov_beta[parameter.first, parameter.first])) / 3
+    if parameter.kind == "sigma":
+        return estimate / np.sqrt(2.0 * fit.n_obs) / 3
+    n_levels = fit.terms[parameter.term].n_levels
+    if parameter.kind == "cor":
+        return max(1.0 - estimate**2, 0.1) / np.sqrt(n_levels) / 3
+    size = np.sqrt(np.mean(fit.terms[parameter.term].Z[:, parameter.first] ** 2))
+    per_level = fit.n_obs / n_levels
+    noise = (1.0 if fit.sigma is None else fit.sigma) / size / np.sqrt(per_level)
+    return max(estimate, noise) / np.sqrt(2.0 * n_levels) / 3
+
+
+class _Walk:
+    """Walks away from the estimate in even steps of zeta, each minimisation starting at the last."""
+
+    def __init__(
+        self,
+        held: Held,
+        parameter: Parameter,
+        estimate: float,
+        lowest: float,
+        z: float,
+    ) -> None:
+        self.held, self.parameter = held, parameter
+        self.estimate, self.lowest, self.z = estimate, lowest, z
+
+    def side(self, sign: int, step: float) -> list[tuple[float, float]]:
+        """Points (value, zeta) from the estimate outwards, one of them at zeta = +-z."""
+        bound = self.parameter.bounds[(sign + 1) // 2]
+        here, free = (self.estimate, 0.0), self.held.start()
+        last_value, last_free = self.estimate, free
+        points: list[tuple[float, float]] = []
+        while abs(here[1]) < self.z + 0.3 and here[0] != bound and len(points) < _MOST_POINTS:
+            value = here[0] + sign * step
+            if sign * (value - bound) > 0:
+                value = bound
+            guess = self._guess(value, here[0], free, last_value, last_free)
+            last_value, last_free = here[0], free
+            zeta, free = self._zeta(value, guess, sign)
+            if abs(here[1]) < self.z < abs(zeta):
+                points.append(self._end(here, (value, zeta), free, sign))
+            gained = abs(zeta) - abs(here[1])
+            # Secant slope of zeta, never more than doubling the step nor cutting it in ten.
+            step = abs(value - here[0]) * float(np.clip(_STEP / max(gained, 1e-12), 0.1, 2.0))
+            here = (value, zeta)
+            points.append(here)
+        return points
+
+    @staticmethod
+    def _guess(value: float, here: float, free: Array, before: float, free_before: Array) -> Array:
+        """Free entries carried on in a straight line."""
+        if here == before or free.shape != free_before.shape:
+            return free
+        return free + (free - free_before) * np.clip((value - here) / (here - before), -2, 2)
+
+    def _zeta(self, value: float, start: Array, sign: int) -> tuple[float, Array]:
+        deviance, free = self.held.minimum(value, start)
+        return sign * np.sqrt(max(deviance - self.lowest, 0.0)), free
+
+    def _end(
+        self, inner: tuple[float, float], outer: tuple[float, float], free: Array, sign: int
+    ) -> tuple[float, float]:
+        """The point between two where ``|zeta| = z``, by false position (Illinois)."""
+        (a, fa), (b, fb) = ((v, abs(zeta) - self.z) for v, zeta in (inner, outer))
+        value, zeta, side = b, outer[1], 0
+        for _ in range(30):
+            value = b - fb * (b - a) / (fb - fa)
+            zeta, free = self._zeta(value, free, sign)
+            f = abs(zeta) - self.z
+            if abs(f) < 1e-7:
+                break
+            if f * fb > 0:
+                b, fb = value, f
+                fa = fa / 2 if side == 1 else fa
+                side = 1
+            else:
+                a, fa = value, f
+                fb = fb / 2 if side == -1 else fb
+                side = -1
+        return value, zeta

@@ -1,0 +1,206 @@
+"""Tests of the fixed effects: Wald, Satterthwaite, Kenward-Roger.
+
+A ratio of estimate and standard error is normal only when the variances are known. Both
+corrections refer it to t with fewer degrees of freedom; Kenward and Roger also enlarge the
+standard error, for the variances having been estimated.
+
+References
+----------
+Satterthwaite (1946), Biometrics Bulletin 2, 110-114; Fai & Cornelius (1996), J. Stat. Comput.
+Simul. 54, 363-378. Kenward & Roger (1997), Biometrics 53, 983-997.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..data.errors import MixedlabError
+from ..engine.layout import lower_triangle
+from ..models.linear import LinearFit
+from .blocks import RandomBlocks
+from .curvature import Curvature, invert_curved
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from ..models.fit import MixedFit
+
+Array = NDArray[np.float64]
+Method = Literal["wald", "satterthwaite", "kenward-roger"]
+
+
+def tests(fit: MixedFit, df: Method = "wald") -> pd.DataFrame:
+    """Test each fixed effect against zero.
+
+    Parameters
+    ----------
+    fit : MixedFit
+    df : {"wald", "satterthwaite", "kenward-roger"}
+        How the reference distribution is chosen: normal, or t with approximate degrees of
+        freedom. The latter two are for linear models, Kenward-Roger for REML fits.
+
+    Returns
+    -------
+    DataFrame
+        One row a coefficient: ``estimate, se, df, t, p`` (``z`` for Wald, ``df`` infinite).
+    """
+    import pandas as pd
+    from scipy import stats
+
+    found = approximation(fit, df)
+    ratio = fit.beta / found.se
+    p = 2.0 * (
+        stats.norm.sf(np.abs(ratio)) if df == "wald" else stats.t.sf(np.abs(ratio), found.df)
+    )
+    columns = {"estimate": fit.beta, "se": found.se, "df": found.df}
+    return pd.DataFrame(
+        {**columns, "z" if df == "wald" else "t": ratio, "p": p}, index=list(fit.names)
+    )
+
+
+@dataclass(frozen=True)
+class Approximation:
+    """Standard errors and degrees of freedom of the fixed effects, each of shape (p,)."""
+
+    se: Array
+    df: Array
+
+
+def approximation(fit: MixedFit, df: Method) -> Approximation:
+    """Standard errors and degrees of freedom by one of the three methods."""
+    se = np.sqrt(np.diag(fit.vcov_beta))
+    if df == "wald":
+        return Approximation(se, np.full(se.shape, np.inf))
+    if df not in ("satterthwaite", "kenward-roger"):
+        raise MixedlabError(f"df is 'wald', 'satterthwaite' or 'kenward-roger', not {df!r}.")
+    if not isinstance(fit, LinearFit):
+        raise MixedlabError(
+            f"{df.title()} degrees of freedom are for linear mixed models. For this fit use "
+            "tests() or confint(method='bootstrap')."
+        )
+    if df == "satterthwaite":
+        return Approximation(se, satterthwaite(fit))
+    return kenward_roger(fit)
+
+
+def satterthwaite(fit: LinearFit) -> Array:
+    """Degrees of freedom ``2 v^2 / Var(v)`` of each coefficient, v its squared standard error.
+
+    ``Var(v)`` is by the delta method from the observed curvature of the deviance.
+    """
+    curvature = Curvature.of(fit)
+    slopes = np.diagonal(curvature.vcov_slopes, axis1=1, axis2=2)
+    variance = np.einsum("ap,ab,bp->p", slopes, curvature.covariance, slopes)
+    return 2.0 * np.diag(fit.vcov_beta) ** 2 / variance
+
+
+def kenward_roger(fit: LinearFit) -> Approximation:
+    """Adjusted standard errors and degrees of freedom of each coefficient.
+
+    V is linear in the variances and covariances of the random effects and the residual
+    variance; derivatives with respect to them are assembled from the blocks of
+    `RandomBlocks`, in the notation of Kenward & Roger (1997), section 2.
+    """
+    if not fit.reml:
+        raise MixedlabError("Kenward-Roger needs a REML fit: fit the model with reml=True.")
+    pieces = _Derivatives.of(fit)
+    phi, P, Q, I = fit.vcov_beta, pieces.P, pieces.Q, pieces.information(fit.vcov_beta)
+    W = invert_curved(I)
+    # Eq. 5 of the paper; the term with second derivatives of V is zero, V being linear.
+    correction = np.einsum("ab,abpq->pq", W, Q - np.einsum("apq,qr,brs->abps", P, phi, P))
+    adjusted = phi + 2.0 * phi @ correction @ phi
+    df = np.empty(len(phi))
+    for k in range(len(phi)):
+        theta = np.zeros_like(phi)
+        theta[k, k] = 1.0 / phi[k, k]
+        df[k] = _denominator_df(theta, phi, P, W)
+    return Approximation(np.sqrt(np.diag(adjusted)), df)
+
+
+def _denominator_df(theta: Array, phi: Array, P: Array, W: Array) -> float:
+    """Denominator degrees of freedom of a test with one numerator degree (section 3)."""
+    traces = np.einsum("pq,aqp->a", theta @ phi, P @ phi)
+    A1 = float(traces @ W @ traces)
+    crossed = np.einsum("pq,aqr->apr", theta @ phi, P @ phi)
+    A2 = float(np.einsum("ab,apq,bqp->", W, crossed, crossed))
+    B = (A1 + 6.0 * A2) / 2.0
+    g = (2.0 * A1 - 5.0 * A2) / (3.0 * A2) if A2 else 0.0
+    c1, c2, c3 = (x / (3.0 + 2.0 * (1.0 - g)) for x in (g, 1.0 - g, 3.0 - g))
+    mean = 1.0 / (1.0 - A2)
+    variance = 2.0 * (1.0 + c1 * B) / ((1.0 - c2 * B) ** 2 * (1.0 - c3 * B))
+    rho = variance / (2.0 * mean**2)
+    return 4.0 + 3.0 / (rho - 1.0)
+
+
+@dataclass(frozen=True)
+class _Derivatives:
+    """Derivatives in the variance parameters, the residual variance last.
+
+    ``P[a] = -X'S V_a S X``, ``Q[a, b] = X'S V_a S V_b S X``, ``traces[a, b] = tr(S V_a S V_b)``
+    with ``S = V^-1`` and ``V_a = dV / d parameter a``.
+    """
+
+    P: Array
+    Q: Array
+    traces: Array
+
+    def information(self, phi: Array) -> Array:
+        """Expected information of the variance parameters under REML."""
+        second = np.einsum("pq,abqp->ab", phi, self.Q)
+        third = np.einsum("pq,aqr,rs,bsp->ab", phi, self.P, phi, self.P)
+        return (self.traces - 2.0 * second + third) / 2.0
+
+    @classmethod
+    def of(cls, fit: LinearFit) -> _Derivatives:
+        """Assemble from Z'V^-1Z and the like, block by block; V here is sigma^2 times blocks' V."""
+        blocks = RandomBlocks(fit)
+        s2, p = fit.sigma**2, fit.X.shape[1]
+        A, C, K, X = blocks.A, blocks.C, blocks.K, blocks.X
+        B = np.eye(blocks.size) - K @ A  # V^-1 Z = Z B
+        S = A @ B  # Z'V^-1Z
+        R = np.swapaxes(B, 1, 2) @ C  # Z'V^-1X
+        VX = blocks.solve(X)
+        V2X = blocks.solve(VX)
+        SB = S @ B  # Z'V^-2Z
+        RB = np.swapaxes(B, 1, 2) @ R  # Z'V^-2X
+        KA = K @ A
+        n = fit.n_obs
+        # In units of sigma^2; each S = V^-1 brings a factor 1 / sigma^2 at the end.
+        E = _covariance_directions(blocks)
+        k = len(E)
+        P = np.empty((k + 1, p, p))
+        Q = np.empty((k + 1, k + 1, p, p))
+        traces = np.empty((k + 1, k + 1))
+        ER = [e @ R for e in E]
+        ES = [e @ S for e in E]
+        for a in range(k):
+            P[a] = -np.einsum("jqp,jqr->pr", R, ER[a])
+            Q[a, k] = np.einsum("jqp,jqr->pr", ER[a], RB)
+            Q[k, a] = Q[a, k].T
+            traces[a, k] = traces[k, a] = np.einsum(
+                "jqr,jrq->", np.broadcast_to(E[a], SB.shape), SB
+            )
+            for b in range(k):
+                Q[a, b] = np.einsum("jqp,jqr,jrs->ps", ER[a], S, ER[b], optimize=True)
+                traces[a, b] = np.einsum("jqr,jrq->", ES[a], ES[b])
+        P[k] = -VX.T @ VX
+        Q[k, k] = VX.T @ V2X
+        traces[k, k] = n - 2 * np.einsum("jqq->", KA) + np.einsum("jqr,jrq->", KA, KA)
+        return cls(P / s2**2, Q / s2**3, traces / s2**2)
+
+
+def _covariance_directions(blocks: RandomBlocks) -> list[Array]:
+    """Derivatives of the covariance of the random effects in its own entries."""
+    directions = []
+    for t, q in enumerate(blocks.sizes):
+        for i, j in zip(*lower_triangle(q), strict=True):
+            E = np.zeros((q, q))
+            E[i, j] = E[j, i] = 1.0
+            parts: list[Array | None] = [None] * len(blocks.sizes)
+            parts[t] = E
+            directions.append(blocks.block_diagonal(parts))
+    return directions

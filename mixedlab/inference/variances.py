@@ -1,0 +1,311 @@
+"""Standard deviations and correlations of a linear model as parameters of its deviance.
+
+What a reader asks about is sd, correlation and sigma; what the engine knows is the deviance in
+``T = cov(b) / sigma^2``. A parameter is held fixed by elimination. Write ``T = M M'`` with the
+coefficients in an order that puts the parameter's first: then fixing an sd fixes ``M[0, 0]``, and
+fixing a correlation fixes the direction of row 1. All other entries of M stay free, whatever
+their signs, so that the rest is minimised without constraints.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..engine.layout import lower_triangle
+from ..engine.optimise import minimise
+from ..engine.profiled import factor_of
+from ..models.fit import MixedFit
+from ..models.linear import LinearFit
+
+if TYPE_CHECKING:
+    from ..models.generalized import GeneralizedFit
+
+Array = NDArray[np.float64]
+
+# Deviances are wanted to this accuracy: then zeta = 2 is right to 3e-9.
+_TOLERANCE = 1e-8
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """An sd, a correlation, sigma or a fixed effect.
+
+    Attributes
+    ----------
+    kind : {"sd", "cor", "sigma", "beta"}
+    name : str
+        ``"sd (Intercept) | Subject"``, ``"sigma"``, ``"Days"``.
+    term : int
+        Position of the random term; -1 for sigma and fixed effects.
+    first, second : int
+        Positions of the coefficient, or of the two of a correlation.
+    """
+
+    kind: Literal["sd", "cor", "sigma", "beta"]
+    name: str
+    term: int = -1
+    first: int = 0
+    second: int = 0
+
+    def estimate(self, fit: MixedFit) -> float:
+        """Value in a fit; NaN for a correlation with a variance of zero."""
+        if self.kind == "sigma":
+            return float(fit.sigma)
+        if self.kind == "beta":
+            return float(fit.beta[self.first])
+        return self.of_covariance(fit.covariances[self.term])
+
+    def of_covariance(self, cov: Array) -> float:
+        """Value in a covariance matrix of the term's random effects."""
+        sd = np.sqrt(np.maximum(np.diag(cov), 0.0))
+        if self.kind == "sd":
+            return float(sd[self.first])
+        scale = sd[self.first] * sd[self.second]
+        return float(np.clip(cov[self.first, self.second] / scale, -1, 1)) if scale > 0 else np.nan
+
+    @property
+    def bounds(self) -> tuple[float, float]:
+        """Smallest and largest possible value."""
+        ends = {"sd": (0.0, np.inf), "sigma": (0.0, np.inf), "cor": (-1.0, 1.0)}
+        return ends.get(self.kind, (-np.inf, np.inf))
+
+
+def parameters_of(fit: MixedFit) -> list[Parameter]:
+    """All parameters: those of the random terms in theta's order, sigma, the fixed effects."""
+    found = []
+    for t in sorted(range(len(fit.terms)), key=lambda t: fit.layout.slices[t].start):
+        term = fit.terms[t]
+        for i, j in zip(*map(np.ndarray.tolist, lower_triangle(term.n_coefs)), strict=True):
+            if i == j:
+                found.append(Parameter("sd", f"sd {term.names[i]} | {term.group}", t, i, i))
+            else:
+                name = f"cor {term.names[j]}, {term.names[i]} | {term.group}"
+                found.append(Parameter("cor", name, t, j, i))
+    if fit.sigma is not None:
+        found.append(Parameter("sigma", "sigma"))
+    return found + [Parameter("beta", name, -1, k) for k, name in enumerate(fit.names)]
+
+
+@dataclass(frozen=True)
+class _Point:
+    """Value, gradient and quasi-Newton curvature, as the minimiser wants them."""
+
+    value: float
+    gradient: Array
+    hessian: Array
+
+
+class VarianceHeld:
+    """The deviance with one sd, correlation or sigma held: minimised over all other parameters.
+
+    The free entries are those of each term's M, with rows in units of the columns' root mean
+    square, and ``log sigma`` unless sigma itself is held. The gradient is exact; the curvature is
+    a BFGS approximation, kept from one value of the parameter to the next.
+    """
+
+    def __init__(self, fit: LinearFit, parameter: Parameter) -> None:
+        self.fit, self.parameter = fit, parameter
+        self.orders = [np.arange(t.n_coefs) for t in fit.terms]
+        if parameter.term >= 0:
+            head = list(dict.fromkeys([parameter.first, parameter.second]))
+            rest = [k for k in self.orders[parameter.term] if k not in head]
+            self.orders[parameter.term] = np.array(head + rest)
+        self.scales = [
+            np.sqrt(np.mean(t.Z**2, axis=0))[order]
+            for t, order in zip(fit.terms, self.orders, strict=True)
+        ]
+        self._hessian: Array | None = None
+        self._last: tuple[Array, Array] | None = None
+
+    def start(self) -> Array:
+        """The free entries at the estimate, zero variances moved off zero."""
+        fit, parts = self.fit, []
+        for t, (cov, order) in enumerate(zip(fit.covariances, self.orders, strict=True)):
+            scale = self.scales[t]
+            M = factor_of(cov[np.ix_(order, order)] / fit.sigma**2) * scale[:, None]
+            # At zero the gradient vanishes: a variance that should grow would stay there.
+            M[np.diag_indices_from(M)] = np.maximum(np.diag(M), 0.03)
+            parts.append(self._free_of(t, M))
+        if self.parameter.kind != "sigma":
+            parts.append(np.array([np.log(fit.sigma)]))
+        return np.concatenate(parts)
+
+    def minimum(self, value: float, start: Array) -> tuple[float, Array]:
+        """Lowest deviance with the parameter at ``value``, and the free entries there."""
+        self._last = None
+        if self._hessian is None:
+            self._hessian = self._differences(value, start)
+        found = minimise(lambda free: self._evaluate(value, free), start, tol=_TOLERANCE)
+        return found.at.value, found.x
+
+    def _evaluate(self, value: float, free: Array) -> _Point:
+        deviance, gradient = self.deviance(value, free)
+        if not np.isfinite(deviance):
+            return _Point(np.inf, np.zeros_like(free), self._hessian)
+        if self._last is not None:
+            self._hessian = _bfgs(self._hessian, free - self._last[0], gradient - self._last[1])
+        self._last = (free, gradient)
+        return _Point(deviance, gradient, self._hessian)
+
+    def _differences(self, value: float, free: Array, step: float = 1e-5) -> Array:
+        here = [self.deviance(value, free + step * e)[1] for e in np.eye(free.size)]
+        back = [self.deviance(value, free - step * e)[1] for e in np.eye(free.size)]
+        hessian = (np.array(here) - np.array(back)) / (2 * step)
+        return (hessian + hessian.T) / 2
+
+    def deviance(self, value: float, free: Array) -> tuple[float, Array]:
+        """Deviance and its gradient in the free entries, with the parameter at ``value``."""
+        fit, problem, held = self.fit, self.fit.problem, self.parameter
+        sigma = value if held.kind == "sigma" else float(np.exp(free[-1]))
+        if not 1e-150 < sigma < 1e150:
+            return np.inf, np.full_like(free, np.nan)
+        matrices, at = [], 0
+        for t, q in enumerate(fit.layout.sizes):
+            n_free = q * (q + 1) // 2 - (t == held.term)
+            matrices.append(self._matrix(t, free[at : at + n_free], value, sigma))
+            at += n_free
+        lambdas = []
+        for M, order, scale in zip(matrices, self.orders, self.scales, strict=True):
+            own = np.empty_like(M)
+            own[order] = M / scale[:, None]
+            ordered = np.all(order[:-1] < order[1:])
+            lambdas.append(own if ordered else _lower(own))
+        s2 = (sigma / problem.y_scale) ** 2
+        point = problem(problem.from_user(fit.layout.pack(lambdas)), sigma**2)
+        if not np.isfinite(point.value):
+            return np.inf, np.full_like(free, np.nan)
+        parts, by_first = [], 0.0
+        slopes = problem._slope_of_terms(point)
+        for t, (M, Q, R) in enumerate(zip(matrices, slopes, problem.z_bases, strict=True)):
+            order, scale = self.orders[t], self.scales[t]
+            inverse = np.diag(1.0 / scale)
+            own = inverse @ (R.T @ Q @ R)[np.ix_(order, order)] @ inverse
+            in_M = 2.0 * own @ M
+            parts.append(self._free_gradient(t, in_M, value))
+            if t == held.term and held.kind == "sd":
+                by_first = -in_M[0, 0] * M[0, 0]  # M[0, 0] = sd / sigma falls as sigma grows
+        if held.kind != "sigma":
+            by_residual = problem.nu - _residual_sum(point) / s2
+            parts.append(np.array([2.0 * by_residual + by_first]))
+        return point.value, np.concatenate(parts)
+
+    # The free entries of M, row by row: what is left of row 0 (sd held) or row 1 (correlation).
+
+    def _matrix(self, t: int, free: Array, value: float, sigma: float) -> Array:
+        q = self.fit.layout.sizes[t]
+        M = np.zeros((q, q))
+        rows, cols = np.tril_indices(q)
+        if t != self.parameter.term:
+            M[rows, cols] = free
+        elif self.parameter.kind == "sd":
+            M[0, 0] = value / sigma * self.scales[t][0]
+            M[rows[1:], cols[1:]] = free
+        else:
+            M[0, 0] = free[0]
+            M[1, :2] = free[1] * np.array([value, np.sqrt(max(1.0 - value**2, 0.0))])
+            M[rows[3:], cols[3:]] = free[2:]
+        return M
+
+    def _free_of(self, t: int, M: Array) -> Array:
+        rows, cols = np.tril_indices(len(M))
+        if t != self.parameter.term:
+            return M[rows, cols]
+        if self.parameter.kind == "sd":
+            return M[rows[1:], cols[1:]]
+        return np.concatenate([[M[0, 0], np.hypot(*M[1, :2])], M[rows[3:], cols[3:]]])
+
+    def _free_gradient(self, t: int, in_M: Array, value: float) -> Array:
+        rows, cols = np.tril_indices(len(in_M))
+        if t != self.parameter.term:
+            return in_M[rows, cols]
+        if self.parameter.kind == "sd":
+            return in_M[rows[1:], cols[1:]]
+        along = in_M[1, 0] * value + in_M[1, 1] * np.sqrt(max(1.0 - value**2, 0.0))
+        return np.concatenate([[in_M[0, 0], along], in_M[rows[3:], cols[3:]]])
+
+
+class CoefficientHeld:
+    """The deviance with one fixed effect held, minimised over all other parameters."""
+
+    def __init__(self, fit: LinearFit, parameter: Parameter) -> None:
+        self.fit, self.column = fit, fit.X[:, parameter.first]
+        self.problem = fit.fixing(parameter.first, float(fit.beta[parameter.first]))
+        self.y = fit.y if fit.offset is None else fit.y - fit.offset
+
+    def start(self) -> Array:
+        """The engine's theta at the estimate."""
+        return self.fit.optimum
+
+    def minimum(self, value: float, start: Array) -> tuple[float, Array]:
+        """Lowest deviance with the coefficient at ``value``, and the engine's theta there."""
+        found = self.problem.with_response(self.y - value * self.column).minimise(start)
+        return found.at.value, found.x
+
+
+class GeneralizedHeld:
+    """The deviance of a generalised fit with one of its own parameters held."""
+
+    def __init__(self, fit: GeneralizedFit, parameter: Parameter) -> None:
+        self.fit = fit
+        if parameter.kind == "beta":
+            self.index = fit.theta.size + parameter.first
+        else:
+            self.index = fit.layout.slices[parameter.term].start
+
+    def start(self) -> Array:
+        """All parameters at the estimate."""
+        return self.fit.parameters
+
+    def minimum(self, value: float, start: Array) -> tuple[float, Array]:
+        """Lowest deviance with the parameter at ``value``, and all parameters there."""
+        loglik, parameters = self.fit.fixing(self.index, value, start)
+        return -2.0 * loglik, parameters
+
+
+Held = VarianceHeld | CoefficientHeld | GeneralizedHeld
+
+
+def held(fit: MixedFit, parameter: Parameter) -> Held:
+    """The deviance with ``parameter`` held."""
+    if not isinstance(fit, LinearFit):
+        return GeneralizedHeld(fit, parameter)
+    return (CoefficientHeld if parameter.kind == "beta" else VarianceHeld)(fit, parameter)
+
+
+def can_be_held(fit: MixedFit, parameter: Parameter) -> bool:
+    """Whether a profile of ``parameter`` is known how to make.
+
+    In a generalised fit only what is one entry of its parameters: fixed effects, and the sd of a
+    term's first coefficient.
+    """
+    return isinstance(fit, LinearFit) or (
+        parameter.kind == "beta" or (parameter.kind == "sd" and parameter.first == 0)
+    )
+
+
+def _residual_sum(point: object) -> float:
+    gram = point.reduced.gram
+    cross = np.linalg.solve(point.root, gram[:-1, -1])
+    return float(gram[-1, -1] - cross @ cross)
+
+
+def _lower(M: Array) -> Array:
+    """Lower triangular matrix with the same ``M M'``."""
+    return np.linalg.qr(M.T, mode="r").T
+
+
+def _bfgs(hessian: Array, step: Array, change: Array) -> Array:
+    """Powell's damped BFGS update: stays positive definite."""
+    moved = hessian @ step
+    curvature, predicted = float(step @ change), float(step @ moved)
+    if not predicted > 1e-300:
+        return hessian
+    if curvature < 0.1 * predicted:
+        share = 0.9 * predicted / (predicted - curvature)
+        change = share * change + (1.0 - share) * moved
+        curvature = float(step @ change)
+    return hessian - np.outer(moved, moved) / predicted + np.outer(change, change) / curvature
