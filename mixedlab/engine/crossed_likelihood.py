@@ -102,9 +102,9 @@ class CrossedLikelihood:
             if not (np.isfinite(value) and np.isfinite(l1).all() and np.isfinite(l2).all()):
                 return None
             W = -l2
-            quadratic = not (W <= 0).any()
+            quadratic = not (W < 0).any()
             if not quadratic:  # keep the step uphill where the log density is not concave
-                W = np.where(W > 0, W, self.family.fisher_weights(eta, self.weights, dispersion))
+                W = np.where(W >= 0, W, self.family.fisher_weights(eta, self.weights, dispersion))
             if not self.system.factorise(W, Lam):
                 return None
             g = [L.T @ s - u_r for L, s, u_r in zip(Lam, self._levels(l1), u, strict=True)]
@@ -123,6 +123,8 @@ class CrossedLikelihood:
             u, eta, value = new, new_eta, now
             if decrement < 1e-11 and quadratic and halvings == 0:
                 break
+        else:
+            return None
         self.u = u
         return eta
 

@@ -123,9 +123,10 @@ class Family:
         self, eta: Array, weights: ArrayLike = 1.0, dispersion: float = 1.0
     ) -> Array:
         """Expected information for eta: (d mu / d eta)^2 / Var(y)."""
-        mu = self.link.mu(eta)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            return self.link.dmu(eta) ** 2 / self.variance(mu, weights, dispersion)
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+            mu = self.link.mu(eta)
+            information = self.link.dmu(eta) ** 2 / self.variance(mu, weights, dispersion)
+        return np.where(np.isnan(information), 0.0, information)  # 0/0: a saturated probability
 
     def check_response(self, y: Array, weights: Array, rows: NDArray | None = None) -> None:
         """Raise ``ValueError``, naming the first rows, where y is outside the family's range."""
@@ -402,18 +403,15 @@ class NegativeBinomial(Family):
         return _through(inner, self.link.log_mu_derivatives(eta))
 
     def dispersion_derivatives(self, y, eta, weights=1.0, dispersion=1.0):
-        from scipy.special import psi
-
         theta = dispersion
+        mu = self.link.mu(eta)
         p = self._success(eta, theta)
-        total = y + theta
-        value = psi(total) - psi(theta) + np.log1p(-p) + 1 - total * (1 - p) / theta
-        # d p / d log theta = -p (1 - p)
-        pq = p * (1 - p)
+        # written in delta, because for large theta (nearly Poisson) all other terms cancel
+        delta = (y - mu) / (theta + mu)
+        value = np.log1p(delta) - delta + _psi_rise_less_log(theta, y)
         inner = (
-            weights * (-theta * p + total * pq),
-            weights * (-theta * pq + total * pq * (1 - 2 * p)),
-            np.zeros_like(p),
+            weights * (p * theta * delta),
+            weights * (p * (1 - p) * (y * (1 - 2 * p) - 2 * p * theta)),
         )
         s = self.link.log_mu_derivatives(eta)
         return weights * theta * value, inner[0] * s[0], inner[1] * s[0] ** 2 + inner[0] * s[1]
@@ -500,11 +498,25 @@ class BetaBinomial(_OfTrials):
 
 
 def _log_rise(a: ArrayLike, r: Array) -> Array:
-    """log Gamma(a + r) - log Gamma(a), with no large numbers cancelling for large a."""  # noqa: D403
-    from scipy.special import betaln, gammaln
+    """log Gamma(a + r) - log Gamma(a), by Stirling's series where a is large."""  # noqa: D403
+    from scipy.special import gammaln
 
-    some = np.where(r == 0, 1.0, r)
-    return np.where(r == 0, 0.0, gammaln(some) - betaln(a, some))
+    a = np.asarray(a, dtype=float)
+    large = np.maximum(a, 1e5)
+    up = large + r
+    stirling = r * np.log(large) + (up - 0.5) * np.log1p(r / large) - r + (1 / up - 1 / large) / 12
+    small = np.minimum(a, 1e5)
+    return np.where(r == 0, 0.0, np.where(a > 1e5, stirling, gammaln(small + r) - gammaln(small)))
+
+
+def _psi_rise_less_log(a: float, r: Array) -> Array:
+    """psi(a + r) - psi(a) - log(1 + r/a), by its asymptotic series where a is large."""
+    from scipy.special import psi
+
+    if a < 1e4:
+        return psi(a + r) - psi(a) - np.log1p(r / a)
+    up = a + r
+    return r / (2 * a * up) + (1 / a**2 - 1 / up**2) / 12
 
 
 def _polygamma_rise(order: int, a: Array, r: Array) -> Array:

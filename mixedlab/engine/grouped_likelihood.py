@@ -174,10 +174,10 @@ class GroupedLikelihood:
                     eta = fixed.copy()
                     continue
                 return None
-            quadratic = not (W <= 0).any()
+            quadratic = not (W < 0).any()
             if not quadratic:  # keep the step uphill where the log density is not concave
                 expected = self.family.fisher_weights(eta, self.weights, dispersion)
-                W = np.where(W > 0, W, expected)
+                W = np.where(W >= 0, W, expected)
             g = Lam.T @ np.stack([self._sum(l1, a) for a in range(self.q)]) - u
             L = _factor(self._curvature(W, Lam)[1])
             delta = _solve(L, g)
@@ -204,6 +204,8 @@ class GroupedLikelihood:
             u, eta = new, new_eta
             if worst < 1e-10 and quadratic:  # the step just taken squares what was left
                 break
+        else:
+            return None
         self.u = u
         return eta
 

@@ -161,10 +161,20 @@ def hessian_by_differences(objective: Objective, x: Array, root: Array) -> Array
 
 
 def _axes(hessian: Array) -> tuple[Array, Array, Array]:
-    """Eigenvalues and axes of the Hessian scaled to a unit diagonal, and the scale."""
-    scale = np.sqrt(np.maximum(np.abs(np.diag(hessian)), 1e-300))
-    values, vectors = np.linalg.eigh(hessian / np.outer(scale, scale))
+    """Eigenvalues and axes of the Hessian scaled to a unit diagonal, and the scale.
+
+    A parameter that the objective does not depend on counts as having unit curvature.
+    """
+    flat = _flat(hessian)
+    scale = np.sqrt(np.where(flat, 1.0, np.abs(np.diag(hessian))))
+    scaled = hessian / np.outer(scale, scale)
+    scaled[flat, flat] = 1.0
+    values, vectors = np.linalg.eigh(scaled)
     return values, vectors, scale
+
+
+def _flat(hessian: Array) -> NDArray[np.bool_]:
+    return np.abs(np.diag(hessian)) < 1e-12
 
 
 def _inverse(hessian: Array) -> Array:
@@ -211,7 +221,7 @@ def covariance(hessian: Array) -> Array:
     values, vectors, scale = _axes(hessian)
     known = values > 1e-9
     inverse = (vectors[:, known] / values[known]) @ vectors[:, known].T
-    unknown = (vectors[:, ~known] ** 2).sum(1) > 1e-3
+    unknown = _flat(hessian) | ((vectors[:, ~known] ** 2).sum(1) > 1e-3)
     inverse = inverse / np.outer(scale, scale)
     inverse[unknown, unknown] = np.nan
     return inverse

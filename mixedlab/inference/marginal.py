@@ -235,7 +235,7 @@ def predict(
     new_levels: str,
     level: float = 0.95,
 ) -> Any:
-    """Predict from a generalised fit; arguments are those of `mixedlab.inference.prediction.predict`.
+    """Predict from a generalised fit; arguments as in `mixedlab.inference.prediction`.
 
     Confidence intervals are symmetric on the link's scale. Those of marginal predictions include
     the uncertainty of the variances; the others take the variances as known. A prediction interval

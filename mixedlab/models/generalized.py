@@ -30,10 +30,12 @@ from mixedlab.engine.families import family as family_named
 from mixedlab.engine.joint_maximum import covariance
 from mixedlab.engine.terms import RandomTerm
 from mixedlab.models.fit import MixedFit
-from mixedlab.models.joint_likelihood import JointLikelihood
+from mixedlab.models.joint_likelihood import JointLikelihood, LaplaceWarning
 
 if TYPE_CHECKING:
     import pandas as pd
+
+__all__ = ["GeneralizedFit", "LaplaceWarning", "fit_generalized", "glmm"]
 
 Array = NDArray[np.float64]
 Penalty = Literal["firth"] | None
@@ -98,6 +100,11 @@ def glmm(
         In words, with the column, rows or level.
     SeparationError
         Where a coefficient has no finite estimate.
+
+    Warns
+    -----
+    LaplaceWarning
+        Where quadrature would move an estimate by more than half its standard error.
     """
     from mixedlab.data.design import build_design
 
@@ -219,7 +226,14 @@ def _estimate(problem: JointLikelihood, start: ArrayLike | None, **arrays: Any) 
     if free and start is None:
         far = np.abs(problem.X @ beta).max(initial=0.0) > 15
         _refuse_separated(problem, far or not np.isfinite(np.diag(vcov_beta)).all())
+    problem.warn_if_laplace_is_off(x, vcov)
     at = problem.at(x)
+    if not at.finite:
+        raise DataError(
+            f"The likelihood of a {kind.name} model with {kind.link.name} link could not be "
+            "evaluated: no start value keeps every mean inside the family's range. Use the "
+            "family's usual link, or rescale the covariates."
+        )
     sigma = None
     if kind.name == "gaussian":
         sigma = float(np.sqrt(dispersion))
@@ -372,6 +386,11 @@ class GeneralizedFit(MixedFit):
         lines = list(out.lines)
         if self.response_family.has_dispersion and self.sigma is None:
             lines.append(f"Dispersion: {self.dispersion:.5g}")
+            if self.problem.at_dispersion_limit(self.parameters):
+                lines.append(
+                    "The dispersion is at its limit: the data show no variation beyond that of "
+                    "the plain family."
+                )
         if self.problem.prior_sd is not None:
             lines.append(f"Normal prior on the coefficients, sd {self.problem.prior_sd:g}")
         if self.problem.penalty is not None:

@@ -7,7 +7,9 @@ squares, so that a covariate in millionths costs no digit.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,7 +27,12 @@ Array = NDArray[np.float64]
 
 _FIRST_SD = 0.7  # standard deviation of a random effect's part of eta to start from
 _FAR = 12.0  # a linear predictor this far out means probabilities of 0 or 1 to five digits
+_CHECK_NODES = 7  # of the quadrature that Laplace is compared with
 _AT_ZERO = 2e-3  # a scaled diagonal of Lambda below this is tried at 0
+
+
+class LaplaceWarning(UserWarning):
+    """Laplace's approximation is too coarse for these data; the message gives the remedy."""
 
 
 class JointLikelihood:
@@ -88,8 +95,21 @@ class JointLikelihood:
     def split(self, user: Array) -> tuple[Array, Array, float]:
         """Theta, beta, dispersion."""
         m, p = self.n_theta, self.p
-        dispersion = float(np.exp(np.clip(user[-1], -40, 40))) if self.has_dispersion else 1.0
-        return user[:m], user[m : m + p], dispersion
+        if not self.has_dispersion:
+            return user[:m], user[m : m + p], 1.0
+        log_dispersion = float(np.clip(user[-1], -40.0, self.dispersion_limit))
+        return user[:m], user[m : m + p], float(np.exp(log_dispersion))
+
+    @cached_property
+    def dispersion_limit(self) -> float:
+        """Log dispersion beyond which an overdispersed family is its plain relative."""
+        if self.family.name == "negative_binomial":
+            return float(np.log(1e7 * max(1.0, float(np.mean(self.y)))))
+        return float(np.log(1e7)) if self.family.name == "beta_binomial" else 40.0
+
+    def at_dispersion_limit(self, user: Array) -> bool:
+        """Whether the data show no overdispersion at all."""
+        return self.has_dispersion and bool(user[-1] > self.dispersion_limit - 3.0)
 
     @property
     def has_dispersion(self) -> bool:
@@ -104,13 +124,13 @@ class JointLikelihood:
 
     def at(self, user: Array, gradient: bool = True) -> Evaluation:
         """The likelihood (no penalty) at parameters in the data's units."""
-        return self.likelihood(*self.split(user), gradient)
+        with np.errstate(all="ignore"):
+            return self.likelihood(*self.split(user), gradient)
 
     def objective(self, x: Array) -> tuple[float, Array]:
         """Minus the penalised log-likelihood and its gradient, in internal units."""
         user = x / self.scale
-        theta, beta, dispersion = self.split(user)
-        at = self.likelihood(theta, beta, dispersion, True)
+        at, (_, beta, _) = self.at(user), self.split(user)
         if not at.finite:
             return np.inf, np.zeros_like(x)
         value, d_beta = -at.loglik, -at.d_beta
@@ -123,7 +143,8 @@ class JointLikelihood:
             value, d_beta = value - extra, d_beta - d_extra
         parts = [-at.d_theta, d_beta]
         if self.has_dispersion:
-            parts.append([-at.d_log_dispersion])
+            inside = user[-1] < self.dispersion_limit
+            parts.append([-at.d_log_dispersion if inside else 0.0])
         gradient = np.concatenate(parts) / self.scale
         if not np.isfinite(gradient).all():
             return np.inf, np.zeros_like(x)
@@ -278,6 +299,46 @@ class JointLikelihood:
             self.objective(found.x)
             return found
         return Maximum(x, value, gradient, found.hessian, found.converged, found.n_evaluations + 1)
+
+    def laplace_error(self, user: Array, vcov: Array) -> Array | None:
+        """By how many standard errors quadrature would move each parameter, to first order.
+
+        One Newton step from Laplace's maximum with the gradient of quadrature with a few nodes.
+        None where there is nothing to compare: quadrature already, crossed factors, many
+        random coefficients a level.
+        """
+        if self.nagq > 1 or len(self.layout.factors) != 1 or self.layout.factors[0].n_coefs > 2:
+            return None
+        finer = self._likelihood(_CHECK_NODES)
+        finer.u = self.likelihood.u.copy()
+        with np.errstate(all="ignore"):
+            at = finer(*self.split(user))
+        if not at.finite:
+            return None
+        parts = [at.d_theta, at.d_beta, [at.d_log_dispersion] * int(self.has_dispersion)]
+        known = np.where(np.isnan(vcov), 0.0, vcov)
+        se = np.sqrt(np.diag(known))
+        # a penalised maximum has a gradient of its own, which is not an error
+        own = self.at(user)
+        rest = [own.d_theta, own.d_beta, [own.d_log_dispersion] * int(self.has_dispersion)]
+        step = known @ (np.concatenate(parts) - np.concatenate(rest))
+        return np.divide(step, se, out=np.zeros_like(step), where=se > 0)
+
+    def warn_if_laplace_is_off(self, user: Array, vcov: Array) -> None:
+        """Warn where quadrature would move an estimate by more than half its standard error."""
+        error = self.laplace_error(user, vcov)
+        if error is None or np.abs(error).max(initial=0.0) < 0.5:
+            return
+        worst = int(np.abs(error).argmax())
+        labels = ["a standard deviation of the random effects"] * self.n_theta
+        labels += [f"the coefficient of {name!r}" for name in self.names] + ["the dispersion"]
+        warnings.warn(
+            f"Laplace's approximation is poor here: quadrature would move {labels[worst]} by about "
+            f"{abs(error[worst]):.1f} standard errors. The groups are small or their spread is "
+            "large. Fit with nagq=15 or more.",
+            LaplaceWarning,
+            stacklevel=5,
+        )
 
     def maximise_fixing(self, index: int, value: float, start: Array) -> tuple[float, Array]:
         """Highest penalised log-likelihood with parameter ``index`` held at ``value``.
