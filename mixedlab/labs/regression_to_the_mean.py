@@ -1,4 +1,4 @@
-"""Regression to the mean: the whole of a small lab, as the appendix of the book prints it."""
+"""Regression to the mean: a whole lab, small enough to be printed in the book's appendix."""
 
 from dataclasses import dataclass
 
@@ -10,7 +10,7 @@ from mixedlab.labs.scene import Axis, Dots, Lines, Panel, Scene
 
 @dataclass(frozen=True)
 class State:
-    """Who is tested, and how well."""
+    """What the reader sets."""
 
     reliability: float = slider(0.5, 0, 1, 0.05, "Reliability of the test")
     students: int = slider(60, 20, 200, 10, "Students")
@@ -19,7 +19,7 @@ class State:
 
 
 def simulate(state):
-    """Draw points at test 1 and test 2, and the points without luck; mark the best at test 1."""
+    """Draw points at test 1, at test 2 and without luck; mark the best at test 1."""
     draws = np.random.default_rng(state.seed).standard_normal((3, state.students)).clip(-2.6, 2.6)
     ability, luck = state.reliability**0.5 * draws[0], (1 - state.reliability) ** 0.5 * draws[1:]
     points = 100 + 15 * np.array([ability + luck[0], ability + luck[1], ability])
@@ -34,69 +34,30 @@ def fit(data):
 
 
 def scene(state, data, fits):
-    """Draw each student's way from test 1 to test 2 and, as the truth, to ability."""
-    (points, best), (correlation, predicted) = data, fits
-    at, means = [1, 2, 3], points[:, best].mean(axis=1)
+    """Draw all students at test 1, then test 2, then, as the truth, their ability."""
+    (points, best), (correlation, guess) = data, fits
+    mean = points[:, best].mean(axis=1)
     marks = []
-    for who, color, name in ((~best, "muted", "the others"), (best, "none", "the best at test 1")):
-        ways = points[:2, who].T
-        look = {"color": color, "opacity": 0.35}
-        marks.append(
-            Lines(key=f"{color}-ways", stage="estimate", x=[at[:2]] * len(ways), y=ways, **look)
-        )
-        for x, stage, y in zip(at, ("data", "estimate", "truth"), points[:, who], strict=True):
-            look = {"shape": "diamond", "filled": False} if stage == "truth" else {"name": name}
-            marks.append(
-                Dots(key=f"{color}-{x}", color=color, stage=stage, x=[x] * len(y), y=y, **look)
-            )
-    marks += [
-        Lines(
-            key="mean",
-            color="none",
-            stage="estimate",
-            name="their mean",
-            width=4,
-            x=[at[:2]],
-            y=[means[:2]],
-        ),
-        Dots(
-            key="shrunk",
-            color="partial",
-            stage="estimate",
-            name="predicted by shrinkage",
-            x=[2],
-            y=[predicted],
-            shape="square",
-            size=7,
-        ),
-        Dots(
-            key="ability",
-            color="truth",
-            stage="truth",
-            name="their mean ability",
-            x=[3],
-            y=means[2:],
-            shape="diamond",
-            size=8,
-            filled=False,
-        ),
-    ]
-    told = f"The best {state.top} % have a mean of {means[0]:.1f} points at test 1"
-    again = f"{told} and {means[1]:.1f} at test 2; shrinkage predicts {predicted:.1f}."
-    x = Axis("", 0.6, 3.4, [(1, "test 1"), (2, "test 2"), (3, "ability")])
+    for x, stage in enumerate(["data", "estimate", "truth"]):
+        for who, color, name in ((~best, "muted", "the others"), (best, "none", "best at test 1")):
+            look = {"color": color, "name": name, "stage": stage}
+            marks += [Dots(key=f"{x}{color}", x=[x] * who.sum(), y=points[x, who], **look)]
+    look = {"stage": "estimate", "color": "none", "name": "their mean", "width": 4}
+    marks += [Lines(key="mean", x=[[0, 1]], y=[mean[:2]], **look)]
+    look = {"stage": "estimate", "color": "partial", "name": "foretold by shrinkage"}
+    marks += [Dots(key="guess", x=[1], y=[guess], shape="square", size=7, **look)]
+    look = {"stage": "truth", "color": "truth", "name": "their mean ability", "filled": False}
+    marks += [Dots(key="ability", x=[2], y=mean[2:], shape="diamond", size=8, **look)]
+    first = f"The best {state.top} % have a mean of {mean[0]:.1f} points at test 1"
+    both = f"{first} and {mean[1]:.1f} at test 2; shrinkage foretold {guess:.1f}."
+    x = Axis("", -0.4, 2.4, [(0, "test 1"), (1, "test 2"), (2, "ability")])
     return Scene(
-        [Panel("tests", "One test, taken twice", x, Axis("points", 40, 160), marks)],
-        summary=f"{again} The two tests correlate {correlation:.2f}.",
-        summary_before=f"{told}.",
-        outcome=again,
-        outcome_truth=f"Their mean ability is {means[2]:.1f}.",
+        [Panel("tests", "The same test, taken twice", x, Axis("points", 40, 160), marks)],
+        summary=f"{both} The two tests correlate {correlation:.2f}.",
+        summary_before=f"{first}.",
+        outcome=both,
+        outcome_truth=f"Their mean ability is {mean[2]:.1f}.",
     )
-
-
-def measure(state, data, fits):
-    """Collect the best's two means, sample by sample."""
-    points, best = data
-    return {"first": points[0, best].mean(), "second": points[1, best].mean()}
 
 
 LAB = Lab(
@@ -107,9 +68,9 @@ LAB = Lab(
     fit=fit,
     scene=scene,
     question=Question(
-        "The best students at test 1 are taught nothing and sit the same test again. "
-        "What happens to their mean?",
-        ("It rises", "It stays", "It falls"),
+        "The best at test 1 are taught nothing and sit the same test again. How does their mean "
+        "change?",
+        ["It rises", "It stays", "It falls"],
     ),
     alt="Points of 60 students at a first test, as dots one above the other; the best are marked.",
     presets=[
@@ -117,7 +78,10 @@ LAB = Lab(
         Preset("A lottery", {"reliability": 0}, "All luck: the best are as good as anyone."),
     ],
     statistics=[Statistic("first", "Test 1", "none"), Statistic("second", "Test 2", "partial")],
-    measure=measure,
     statistics_label="mean points of those best at test 1",
+    measure=lambda state, data, fits: {
+        "first": data[0][0, data[1]].mean(),
+        "second": data[0][1, data[1]].mean(),
+    },
     truth_label="Show their ability",
 )

@@ -11,7 +11,8 @@ import { snap } from "./scale.js";
 const STAGES = ["data", "estimate", "truth"];
 const SPEAK_AFTER = 350; // ms without a change before the summary is spoken
 const SAME_GESTURE = 900; // ms within which changes of one control are one step back
-const CHUNK_MS = 80; // replicates come in pieces of about this length, so that they can be stopped
+const CHUNK_MS = 100; // replicates come in pieces of about this length, so that they can be stopped
+const MOST_AT_ONCE = 250;
 
 class LabView {
   constructor(model, root) {
@@ -25,7 +26,7 @@ class LabView {
     this.answer = null;
     this.stage = 0;
     this.live = false;
-    this.replicates = { values: {}, done: 0, goal: 0, chunk: 1 };
+    this.replicates = { values: {}, done: 0, goal: 0, chunk: 1, way: Infinity };
     this.requests = new Requests(model, this.description.name, {
       onScene: (message) => this.received(message.state, message.scene),
       onReplicate: (message) => this.receivedReplicates(message),
@@ -305,6 +306,7 @@ class LabView {
   }
 
   bindTools() {
+    if (this.description.share !== "link") setText(this.part("share-text"), "Copy as Python");
     const seed = this.part("seed");
     this.on(seed, "change", () => {
       const { max_seed: high, defaults } = this.description;
@@ -414,8 +416,11 @@ class LabView {
   receivedReplicates({ values, panel, summary }) {
     const run = this.replicates;
     const done = Math.max(...Object.values(values).map((v) => v.length));
-    const took = Math.max(1, performance.now() - run.askedAt);
-    run.chunk = Math.max(1, Math.min(100, Math.round(((done - run.done) * CHUNK_MS) / took)));
+    // What the quickest answer took is the way there and back; the rest is work.
+    const took = performance.now() - run.askedAt;
+    run.way = Math.min(run.way, took);
+    if (took - run.way < CHUNK_MS) run.chunk = Math.min(MOST_AT_ONCE, 2 * run.chunk);
+    else if (took - run.way > 3 * CHUNK_MS) run.chunk = Math.max(1, run.chunk >> 1);
     const stuck = done === run.done; // there is a largest number of replicates
     run.values = values;
     run.done = done;
