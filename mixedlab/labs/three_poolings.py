@@ -237,7 +237,7 @@ def _errors_panel(state: State, fits: Fits, error: NDArray[np.float64], here: fl
     marks: list[Mark] = [
         Lines(
             key="predicted",
-            color="partial",
+            color="data",
             stage="estimate",
             name="error predicted without the truth",
             x=[DIALS],
