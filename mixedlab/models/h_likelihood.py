@@ -32,42 +32,20 @@ Roennegard, Shen and Alam (2010), R Journal 2(2):20.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mixedlab.engine.families import Family
-from mixedlab.engine.terms import RandomTerm
-from mixedlab.models.random_families import RandomFamily
+from mixedlab.models.hierarchical_data import HierarchicalData
 
 Array = NDArray[np.float64]
 
 MAX_STEPS = 1000
 TOLERANCE = 1e-10
-NO_VARIANCE = 1e-8  # an effect whose lambda falls below this is reported as without variance
-
-
-@dataclass
-class HierarchicalData:
-    """Arrays of a hierarchical model, and the model's families.
-
-    ``dispersion_X`` (n, d) and ``random_dispersion_X`` (one (J, d) for each term) are the columns
-    of the log-linear models of phi and lambda. ``phi_known`` says that phi is 1, as it is for the
-    binomial and the Poisson family.
-    """
-
-    y: Array
-    X: Array
-    terms: Sequence[RandomTerm]
-    family: Family
-    random: Sequence[RandomFamily]
-    weights: Array
-    offset: Array
-    dispersion_X: Array
-    random_dispersion_X: Sequence[Array]
-    phi_known: bool
+# An effect is without variance when the data of a typical level, with information I about it, pull
+# it from 0 by no more than this share: lambda I / (1 + lambda I).
+NO_VARIANCE = 1e-8
 
 
 @dataclass
@@ -90,6 +68,7 @@ class HLikelihoodFit:
     h: float
     n_steps: int
     converged: bool
+    singular: bool  # some random term has no variance
     history: list[float] = field(default_factory=list)
 
 
@@ -100,13 +79,12 @@ def fit_h_likelihood(data: HierarchicalData) -> HLikelihoodFit:
     mu = family.start_mu(y, data.weights)
     eta = family.link.eta(mu)
     v = [np.zeros(t.n_levels) for t in terms]
-    phi = np.ones_like(y)
+    phi, first_lambda = np.ones_like(y), _first_lambda(data, eta)
     gamma = np.zeros(data.dispersion_X.shape[1])
-    # A start that lets every group have its own level; the first sweeps then shrink it.
-    lam = [np.full(t.n_levels, _first_lambda(data, eta)) for t in terms]
-    random_gamma = [_constant(D, l[0]) for D, l in zip(data.random_dispersion_X, lam, strict=True)]
+    lam = [np.full(t.n_levels, first_lambda) for t in terms]
+    random_gamma = [_constant(D, first_lambda) for D in data.random_dispersion_X]
     if not data.phi_known:
-        phi = np.full_like(y, max(np.mean(family.deviance(y, mu, data.weights)), 1e-3 * _size(y)))
+        phi *= 0.5 * np.var(y) if family.name == "gaussian" else 0.5
         gamma = _constant(data.dispersion_X, phi[0])
 
     beta, history, converged = np.zeros(data.X.shape[1]), [], False
@@ -134,13 +112,13 @@ def fit_h_likelihood(data: HierarchicalData) -> HLikelihoodFit:
         new = np.concatenate([eta, gamma, *random_gamma])
         change = float(np.max(np.abs(new - old) / (1 + np.abs(old))))
         history.append(change)
-        if change < TOLERANCE or _all_gone(lam):
+        if change < TOLERANCE or all(system.without_variance(eta, phi, lam)):
             converged = True
             break
     return _finish(data, system, beta, v, eta, phi, gamma, lam, random_gamma, history, converged)
 
 
-def _finish(data, system, beta, v, eta, phi, gamma, lam, random_gamma, history, converged):  # noqa: ANN
+def _finish(data, system, beta, v, eta, phi, gamma, lam, random_gamma, history, converged):
     """Collect what is reported at the solution."""
     hat, random_hat, vcov, v_sd = system.leverage(eta, v, phi, lam)
     mu = data.family.link.mu(eta)
@@ -153,7 +131,10 @@ def _finish(data, system, beta, v, eta, phi, gamma, lam, random_gamma, history, 
                     random_gamma[t])[2]
         for t, kind in enumerate(data.random)
     ]  # fmt: skip
-    h = h_likelihood(data, eta, v, phi, lam)
+    gone = system.without_variance(eta, phi, lam)
+    # Laplace's approximation is constant below the floor, but its terms grow and cancel there.
+    floor = [np.maximum(l, f) for l, f in zip(lam, system.floor(eta, phi), strict=True)]
+    h = h_likelihood(data, eta, v, phi, floor)
     return HLikelihoodFit(
         beta=beta,
         vcov=vcov,
@@ -167,10 +148,11 @@ def _finish(data, system, beta, v, eta, phi, gamma, lam, random_gamma, history, 
         lam=lam,
         eta=eta,
         hat=hat,
-        loglik=h - 0.5 * system.log_curvature(eta, v, phi, lam),
+        loglik=h - 0.5 * system.log_curvature(eta, v, phi, floor),
         h=h,
         n_steps=len(history),
         converged=converged,
+        singular=any(gone),
         history=history,
     )
 
@@ -178,7 +160,7 @@ def _finish(data, system, beta, v, eta, phi, gamma, lam, random_gamma, history, 
 def h_likelihood(
     data: HierarchicalData, eta: Array, v: list[Array], phi: Array, lam: list[Array]
 ) -> float:
-    """log f(y | v) + log f(v): the joint log density of responses and effects."""
+    """Log f(y | v) + log f(v): the joint log density of responses and effects."""
     total = np.sum(row_loglik(data, eta, phi))
     return float(
         total + sum(np.sum(k.logpdf(b, l)) for k, b, l in zip(data.random, v, lam, strict=True))
@@ -228,7 +210,19 @@ class _AugmentedSystem:
             eta = eta + term.Z[:, 0] * b[term.index]
         return eta
 
-    def _factor(self, eta, v, phi, lam):  # noqa: ANN
+    def floor(self, eta: Array, phi: Array) -> list[float]:
+        """The lambda of each term below which it counts as none."""
+        w = self.data.family.fisher_weights(eta, self.data.weights) / phi
+        typical = [
+            np.median(np.bincount(t.index, w * t.Z[:, 0] ** 2, t.n_levels)) for t in self.data.terms
+        ]
+        return [NO_VARIANCE / max(float(i), 1e-300) for i in typical]
+
+    def without_variance(self, eta: Array, phi: Array, lam: list[Array]) -> list[bool]:
+        """Which terms have lost their variance."""
+        return [float(np.max(l)) < f for l, f in zip(lam, self.floor(eta, phi), strict=True)]
+
+    def _factor(self, eta, v, phi, lam):
         """Working weights and the Schur complement S of the large block D."""
         data = self.data
         w = data.family.fisher_weights(eta, data.weights) / phi
@@ -255,7 +249,7 @@ class _AugmentedSystem:
             self._groups = order, starts, present
         return self._groups
 
-    def solve(self, eta, v, phi, lam) -> tuple[Array, list[Array]]:  # noqa: ANN
+    def solve(self, eta, v, phi, lam) -> tuple[Array, list[Array]]:
         """One step of weighted least squares: new beta and v."""
         data = self.data
         w, w2, D, B, S, MW = self._factor(eta, v, phi, lam)
@@ -277,7 +271,7 @@ class _AugmentedSystem:
             new_v[t] = coefs[slot]
         return coefs[: self.p], new_v
 
-    def leverage(self, eta, v, phi, lam):  # noqa: ANN
+    def leverage(self, eta, v, phi, lam):
         """Hat values of responses and augmented rows, Cov(beta), and sd of each v given y."""
         w, w2, D, B, S, _ = self._factor(eta, v, phi, lam)
         inverse = np.linalg.inv(S)
@@ -292,10 +286,10 @@ class _AugmentedSystem:
         hats = [a * b for a, b in zip(w2, variance, strict=True)]
         return w * row, hats, inverse[: self.p, : self.p], [np.sqrt(s) for s in variance]
 
-    def log_curvature(self, eta, v, phi, lam) -> float:  # noqa: ANN
-        """log |(Z'WZ + curvature of log f(v)) / 2 pi|, the adjustment of Laplace's method."""
+    def log_curvature(self, eta, v, phi, lam) -> float:
+        """Log |(Z'WZ + curvature of log f(v)) / 2 pi|, the adjustment of Laplace's method."""
         data = self.data
-        _, w2, D, B, S, _ = self._factor(eta, v, phi, lam)
+        _, w2, D, B, _, _ = self._factor(eta, v, phi, lam)
         exact = [k.curvature(b, l) for k, b, l in zip(data.random, v, lam, strict=True)]
         D = D + exact[self.large] - w2[self.large]
         inner = slice(self.p, None)
@@ -310,7 +304,7 @@ class _AugmentedSystem:
         return float(np.sum(np.log(D)) + np.linalg.slogdet(C)[1] - count * np.log(2 * np.pi))
 
 
-def _dispersion(deviance, hat, D, coefs):  # noqa: ANN
+def _dispersion(deviance, hat, D, coefs):
     """Gamma model of deviance / (1 - q) with weights (1 - q) / 2 and log link.
 
     Returns the coefficients of the log dispersion, the dispersion, and their covariance.
@@ -336,7 +330,7 @@ def _dispersion(deviance, hat, D, coefs):  # noqa: ANN
     return coefs, np.exp(D @ coefs), np.linalg.inv(information)
 
 
-def _halved(data, old, new, phi, lam):  # noqa: ANN
+def _halved(data, old, new, phi, lam):
     """Shorten a step until the predictor is in the link's domain and h has not collapsed."""
     start = h_likelihood(data, old[2], old[1], phi, lam)
     for _ in range(30):
@@ -356,17 +350,10 @@ def _halved(data, old, new, phi, lam):  # noqa: ANN
 
 def _first_lambda(data: HierarchicalData, eta: Array) -> float:
     """A tenth of the variance of the link-transformed responses, as a start."""
-    return float(max(0.1 * np.var(eta), 1e-2 if data.family.name != "gaussian" else 1e-300))
+    share = 0.1 * float(np.var(eta))
+    return share if data.family.name == "gaussian" else float(np.clip(share, 0.01, 1.0))
 
 
 def _constant(D: Array, value: float) -> Array:
     """Coefficients of a log-linear model that is constant, if its columns allow one."""
     return np.linalg.lstsq(D, np.full(D.shape[0], np.log(value)), rcond=None)[0]
-
-
-def _size(y: Array) -> float:
-    return float(np.mean(y**2)) + 1e-300
-
-
-def _all_gone(lam: list[Array]) -> bool:
-    return all(np.max(l) < NO_VARIANCE**2 for l in lam)

@@ -17,7 +17,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from mixedlab.models.h_likelihood import HierarchicalData, HLikelihoodFit
+from mixedlab.models.h_likelihood import HLikelihoodFit
+from mixedlab.models.hierarchical_data import HierarchicalData
 from mixedlab.models.marginal_likelihoods import Marginal, NoVariance
 
 Array = NDArray[np.float64]
@@ -133,13 +134,15 @@ class _Objective:
             slopes = self.marginal.value_and_slopes(
                 eta, _phi(data, at[p : p + d]), float(np.exp(log_lambda))
             )
+        if not (np.isfinite(slopes.value) and np.all(np.isfinite(slopes.eta))):
+            return -np.inf, np.zeros_like(at)
         gradient = [data.X.T @ slopes.eta]
         if d:
             gradient.append(data.dispersion_X.T @ slopes.log_phi)
         if not self.fixed_lambda:
             gradient.append([slopes.log_lambda])
         gradient = np.concatenate(gradient)
-        if not (np.isfinite(slopes.value) and np.all(np.isfinite(gradient))):
+        if not np.all(np.isfinite(gradient)):
             return -np.inf, np.zeros_like(at)
         return slopes.value, gradient
 
@@ -196,7 +199,7 @@ def _climb(objective: _Objective, first: Array, scale: Array) -> _Top:
     return _Top(first + scale @ z, -value, vcov, left, left < 1e-4)
 
 
-def _hessian(downhill, z: Array) -> Array:  # noqa: ANN001
+def _hessian(downhill, z: Array) -> Array:
     """Hessian by central differences of the gradient."""
     H = np.empty((z.size, z.size))
     for k in range(z.size):

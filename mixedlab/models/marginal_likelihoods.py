@@ -1,3 +1,4 @@
+# ruff: noqa: D102  (methods are documented in Marginal)
 r"""Marginal log-likelihoods of hierarchical models with one effect for each group.
 
 .. math:: \ell(\beta, \phi, \lambda) = \sum_j \log \int
@@ -42,7 +43,7 @@ from numpy.typing import NDArray
 from scipy.special import betaln, gammaln, psi
 
 from mixedlab.engine.families import family as lookup_family
-from mixedlab.models.h_likelihood import HierarchicalData
+from mixedlab.models.hierarchical_data import HierarchicalData
 
 Array = NDArray[np.float64]
 
@@ -246,7 +247,7 @@ class Quadrature(_OneFactor):
         self.start = v
         return v, 1 / np.sqrt(curvature)
 
-    def _over_nodes(self, eta: Array, phi: Array, lam: float):  # noqa: ANN202
+    def _over_nodes(self, eta: Array, phi: Array, lam: float):
         """Yield (v, log of weight times integrand) for each node."""
         data, random = self.data, self.data.random[0]
         mode, sd = self._mode(eta, phi, lam)
@@ -343,7 +344,7 @@ def marginal_likelihood(data: HierarchicalData, *, closed_form: bool = True) -> 
 
 
 def log_rise(a: float, s: Array) -> Array:
-    """log Gamma(a + s) - log Gamma(a), without cancellation for large a."""  # noqa: D403
+    """Log of Gamma(a + s) / Gamma(a), without cancellation for large a."""
     some = np.where(s == 0, 1.0, s)
     return np.where(s == 0, 0.0, gammaln(some) - betaln(a, some))
 
