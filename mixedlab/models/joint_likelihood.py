@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cached_property
 
 import numpy as np
@@ -274,7 +275,36 @@ class JointLikelihood:
         else:
             hessian = self._curvature(x)
         found = maximise(self.objective, x, hessian)
-        return self._settle_at_zero(found)
+        return self._settle_at_zero(self._settle_at_limit(found))
+
+    def _settle_at_limit(self, found: Maximum) -> Maximum:
+        """Give up a dispersion that runs to its limit: the plain family is as likely.
+
+        On the way there the likelihood has no curvature that rounding would leave visible.
+        """
+        if not self.has_dispersion or found.x[-1] < self.dispersion_limit - 12.0:
+            return found
+        x = found.x.copy()
+        x[-1] = self.dispersion_limit + 1.0
+        free = np.arange(x.size) < x.size - 1
+        plain = self._maximise_part(x, free, found.hessian)
+        return plain if plain.value <= found.value + 1e-4 else found
+
+    def _maximise_part(self, x: Array, free: NDArray[np.bool_], hessian: Array) -> Maximum:
+        """Maximum over the ``free`` parameters, the others held as in x."""
+
+        def objective(part: Array) -> tuple[float, Array]:
+            full = x.copy()
+            full[free] = part
+            value, gradient = self.objective(full)
+            return value, gradient[free]
+
+        cells = np.ix_(free, free)
+        found = maximise(objective, x[free], hessian[cells])
+        full_x, full_gradient, full_hessian = x.copy(), np.zeros(x.size), np.zeros((x.size,) * 2)
+        full_x[free], full_gradient[free] = found.x, found.gradient
+        full_hessian[cells] = found.hessian
+        return replace(found, x=full_x, gradient=full_gradient, hessian=full_hessian)
 
     def _settle_at_zero(self, found: Maximum) -> Maximum:
         """Put columns of Lambda that are as good as zero exactly there.
@@ -348,17 +378,8 @@ class JointLikelihood:
         x = start * self.scale
         x[index] = value * self.scale[index]
         free = np.arange(x.size) != index
-
-        def objective(part: Array) -> tuple[float, Array]:
-            full = x.copy()
-            full[free] = part
-            f, g = self.objective(full)
-            return f, g[free]
-
-        hessian = self._curvature(x)[np.ix_(free, free)]
-        found = maximise(objective, x[free], hessian, rounds=2)
-        x[free] = found.x
-        return -found.value, x / self.scale
+        found = self._maximise_part(x, free, self._curvature(x))
+        return -found.value, found.x / self.scale
 
     def is_singular(self, user: Array) -> bool:
         """Whether some combination of a term's coefficients has variance zero."""
