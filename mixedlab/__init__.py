@@ -24,7 +24,7 @@ _HOME_OF = {
     "gwas": "models.association",
     "two_stage": "models.two_stage_analysis",
     "twolevel_factor": "models.two_level",
-    "latent_context": "models.two_level",
+    "latent_context": "models.context_effect",
     "contamination": "models.contamination",
     # inference
     "pooling": "inference.three_poolings",
