@@ -7,8 +7,10 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 from filelock import FileLock
@@ -19,6 +21,7 @@ sys.path.insert(0, str(ROOT / "book" / "_ext"))
 
 from self_contained import POLICY  # noqa: E402
 from serve import serving  # noqa: E402
+from steps import RECORD  # noqa: E402
 
 CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 CHROMIUM_FLAGS = (
@@ -74,7 +77,8 @@ def site(tmp_path_factory: pytest.TempPathFactory, testrun_uid: str) -> Path:
     stamp = shared / f"book-{testrun_uid}"
     with FileLock(shared / "book.lock"):
         if not stamp.exists():
-            command = [sys.executable, "-m", "jupyter_book", "build", "book", "-W", "--keep-going"]
+            program = Path(sys.executable).with_name("jupyter-book")
+            command = [program, "build", "book", "-W", "--keep-going"]
             done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
             stamp.write_text(f"{done.stdout}\n{done.stderr}" if done.returncode else "")
     if failure := stamp.read_text():
@@ -107,12 +111,12 @@ class Trouble:
     elsewhere: list[str] = field(default_factory=list)
     missing: list[str] = field(default_factory=list)
 
-    def watch(self, context: BrowserContext) -> None:
-        """Note whatever happens in any page of the context."""
-        context.on("request", lambda r: self._request(r.url))
-        context.on("response", lambda r: r.status >= 400 and self.missing.append(r.url))
-        context.on("console", lambda m: m.type == "error" and self.errors.append(m.text))
-        context.on("weberror", lambda e: self.errors.append(str(e.error)))
+    def watch(self, page: Page) -> None:
+        """Note whatever happens in the page and its workers."""
+        page.on("request", lambda r: self._request(r.url))
+        page.on("response", lambda r: r.status >= 400 and self.missing.append(r.url))
+        page.on("console", lambda m: m.type == "error" and self.errors.append(m.text))
+        page.on("pageerror", lambda e: self.errors.append(str(e)))
 
     def _request(self, address: str) -> None:
         if not address.startswith((self.home, "data:", "blob:")):
@@ -125,25 +129,32 @@ class Trouble:
         assert self.errors == [], "errors in the console"
 
 
-@pytest.fixture
-def context(browser: Browser, url: str) -> Iterator[BrowserContext]:
-    """Give a fresh browser profile: nothing cached, nothing stored."""
-    context = browser.new_context(viewport={"width": 1280, "height": 900})
+@pytest.fixture(scope="session")
+def context(browser: Browser) -> Iterator[BrowserContext]:
+    """Give a browser profile in which Python stays alive from one test to the next.
+
+    Marks jump to their places, so that nobody has to wait for them.
+    """
+    with fresh_context(browser, reduced_motion="reduce") as context:
+        yield context
+
+
+@contextmanager
+def fresh_context(browser: Browser, **options: Any) -> Iterator[BrowserContext]:
+    """Give a browser profile with nothing cached and nothing stored."""
+    context = browser.new_context(**{"viewport": {"width": 1280, "height": 900}, **options})
     context.set_default_timeout(20_000)
+    context.add_init_script(RECORD)
     yield context
     context.close()
 
 
 @pytest.fixture
-def trouble(context: BrowserContext, url: str) -> Trouble:
-    """Collect what goes wrong in the context's pages."""
-    trouble = Trouble(url)
-    trouble.watch(context)
-    return trouble
-
-
-@pytest.fixture
-def page(context: BrowserContext, trouble: Trouble) -> Iterator[Page]:
+def page(context: BrowserContext, url: str) -> Iterator[Page]:
     """Give an empty page; after the test, nothing may have gone wrong in it."""
-    yield context.new_page()
+    page = context.new_page()
+    trouble = Trouble(url)
+    trouble.watch(page)
+    yield page
+    page.close()
     trouble.assert_none()

@@ -18,19 +18,24 @@ from mixedlab.labs.lab import Lab
 
 LIVE_WITHIN = 60_000  # ms; generous, for busy machines: how fast it is, benchmarks/ says
 
+# Runs in every page before its own scripts: keeps the last state and scene of each lab.
 RECORD = """
-root => {
-  root.mlDrawn = [];
-  root.addEventListener("ml-drawn", (e) => root.mlDrawn.push(e.detail));
-}
+addEventListener("ml-drawn", (event) => { event.target.mlDrawn = event.detail; }, true);
 """
-# The middles of a mark's dots on the screen, by item.
+# The middles of all marks' items on the screen, by panel and mark.
 MIDDLES = """
-(group) => [...group.children].map((el) => {
-  const box = el.getBoundingClientRect();
-  return [(box.left + box.right) / 2, (box.top + box.bottom) / 2];
-})
+(root) => Object.fromEntries([...root.querySelectorAll("[data-ml=panel]")].map((panel) => [
+  panel.dataset.panel,
+  Object.fromEntries([...panel.querySelectorAll("g[data-mark]")].map((group) => [
+    group.dataset.mark,
+    [...group.children].map((el) => {
+      const box = el.getBoundingClientRect();
+      return [(box.left + box.right) / 2, (box.top + box.bottom) / 2];
+    }),
+  ])),
+]))
 """
+STAGES = ("data", "estimate", "truth")
 
 
 class OpenLab:
@@ -41,7 +46,6 @@ class OpenLab:
         self.page: Page = root.page
         expect(root).to_have_attribute("data-phase", "ready", timeout=LIVE_WITHIN)
         self.lab: Lab = catalogue.get(root.get_attribute("data-lab"))
-        root.evaluate(RECORD)
 
     def part(self, name: str) -> Locator:
         """Return the element with this hook."""
@@ -64,11 +68,14 @@ class OpenLab:
         """Return what a field's slider stands at."""
         return float(self.slider(field).input_value())
 
+    def drawn(self) -> dict[str, Any] | None:
+        """Return the state and the scene that were drawn last."""
+        return self.root.evaluate("root => root.mlDrawn")
+
     def settled(self, wanted: Callable[[dict], bool]) -> dict[str, Any]:
         """Wait for a scene whose state is as wanted; return state and scene as drawn last."""
-        deadline = 400
-        for _ in range(deadline):
-            last = self.root.evaluate("root => root.mlDrawn.at(-1)")
+        for _ in range(400):
+            last = self.drawn()
             if last and wanted(last["state"]):
                 return last
             self.page.wait_for_timeout(25)
@@ -136,17 +143,13 @@ class OpenLab:
         """What was drawn is what Python here says of the same state, mark by mark."""
         own = self.lab.run(self.lab.clean(drawn["state"])).to_dict()
         assert_same(drawn["scene"], own, "scene")
-        self.page.wait_for_timeout(350)  # until the marks have moved
+        shown = STAGES[: STAGES.index(self.stage) + 1]
+        middles = self.root.evaluate(MIDDLES)
         for panel in own["panels"]:
-            box = self.root.locator(f'[data-panel="{panel["key"]}"]')
             for mark in panel["marks"]:
-                group = box.locator(f'g[data-mark="{mark["key"]}"]')
-                assert group.count() == 1, f"mark {mark['key']} is not drawn"
-                revealed = ("data", "estimate", "truth")
-                if mark["kind"] == "dots" and (
-                    revealed.index(mark["stage"]) <= revealed.index(self.stage)
-                ):
-                    assert_linear(mark["x"], mark["y"], np.array(group.evaluate(MIDDLES)))
+                places = middles[panel["key"]][mark["key"]]
+                if mark["kind"] == "dots" and mark["stage"] in shown:
+                    assert_linear(mark["x"], mark["y"], np.array(places))
 
     def replicate_and_stop(self) -> None:
         """Fifty samples come in; of five hundred more, a stop leaves the rest undrawn."""
@@ -178,13 +181,57 @@ class OpenLab:
         start = getattr(self.lab.state(), field)
         self.settled(lambda s: math.isclose(s[field], start))
 
+    def try_presets(self) -> None:
+        """Every preset shows its state."""
+        for i, preset in enumerate(self.lab.presets):
+            wanted = vars(self.lab.clean(preset.state)) | {"seed": self.drawn()["state"]["seed"]}
+            self.root.locator(f'[data-ml="preset"][data-preset="{i}"]').click()
+            self.assert_scene_is_pythons(self.settled(lambda s, wanted=wanted: s == wanted))
+
+    def move_a_handle(self) -> None:
+        """What can be dragged in the picture follows the mouse and the keys."""
+        handles = self.root.locator(".ml-panels .ml-handle:visible")
+        if not handles.count():
+            return
+        handle = handles.first
+        handle.scroll_into_view_if_needed()
+        before = handle.get_attribute("aria-valuetext")
+        handle.focus()
+        key = "ArrowLeft" if at_end(handle) else "ArrowRight"
+        self.page.keyboard.press(key)
+        expect(handle).not_to_have_attribute("aria-valuetext", before)
+
+        before = handle.get_attribute("aria-valuetext")
+        box = handle.bounding_box()
+        x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+        sign = -1 if float(handle.get_attribute("aria-valuenow")) > middle_of(handle) else 1
+        self.page.mouse.move(x, y)
+        self.page.mouse.down()
+        for step in range(1, 9):
+            self.page.mouse.move(x + 6 * sign * step, y - 6 * sign * step)
+        self.page.mouse.up()
+        expect(handle).not_to_have_attribute("aria-valuetext", before)
+        self.page.wait_for_timeout(200)
+        self.assert_scene_is_pythons(self.drawn())
+
     def new_sample(self) -> None:
         """A new sample changes the seed and nothing else."""
-        before = self.root.evaluate("root => root.mlDrawn.at(-1).state")
+        before = self.drawn()["state"]
         self.part("new-sample").click()
         after = self.settled(lambda s: s["seed"] != before["seed"])
         assert {**after["state"], "seed": before["seed"]} == before
         self.assert_scene_is_pythons(after)
+
+
+def middle_of(handle: Locator) -> float:
+    """Return the middle of a handle's range."""
+    ends = (handle.get_attribute("aria-valuemin"), handle.get_attribute("aria-valuemax"))
+    return sum(map(float, ends)) / 2
+
+
+def at_end(handle: Locator) -> bool:
+    """Whether a handle stands at the upper end of its range."""
+    return handle.get_attribute("aria-valuenow") == handle.get_attribute("aria-valuemax")
 
 
 def assert_same(found: Any, wanted: Any, where: str) -> None:
