@@ -97,12 +97,24 @@ def maximise(objective: Objective, start: Array, curvature: Array, rounds: int =
     return Maximum(x, value, gradient, hessian, converged, count)
 
 
-def _quasi_newton(objective, x, value, gradient, inverse, max_steps: int = 200):
-    """BFGS with backtracking until the promised gain is small."""
+def climb(objective: Objective, start: Array, curvature: Array) -> tuple[Array, float]:
+    """The point and value of the lowest objective, without proof: for profiles, which need no more.
+
+    ``curvature`` is the Hessian nearby.
+    """
+    value, gradient = objective(start)
+    if not np.isfinite(value):
+        return start, value
+    x, value, _ = _quasi_newton(objective, start, value, gradient, _inverse(curvature), _DONE)
+    return x, value
+
+
+def _quasi_newton(objective, x, value, gradient, inverse, enough=_NEAR, max_steps: int = 200):
+    """BFGS with backtracking until the promised gain is not worth it."""
     for _ in range(max_steps):
         step = -inverse @ gradient
         slope = float(gradient @ step)
-        if -0.5 * slope < _NEAR:
+        if -0.5 * slope < enough:
             break
         moved = _line_search(objective, x, value, step, slope)
         if moved is None:

@@ -20,7 +20,7 @@ from mixedlab.engine.families import Family
 from mixedlab.engine.families import family as family_named
 from mixedlab.engine.fixed_likelihood import FixedLikelihood, scoring
 from mixedlab.engine.grouped_likelihood import Evaluation, GroupedLikelihood
-from mixedlab.engine.joint_maximum import Maximum, maximise
+from mixedlab.engine.joint_maximum import Maximum, Objective, climb, maximise
 from mixedlab.engine.layout import Layout, lower_triangle
 from mixedlab.engine.terms import RandomTerm
 
@@ -60,6 +60,7 @@ class JointLikelihood:
         self.n_theta, self.p = self.layout.n_theta, X.shape[1]
         self.penalised = np.array([name != "(Intercept)" for name in names], dtype=bool)
         self.scale = self._scales()
+        self.hessian: Array | None = None  # at the maximum, once it is found
 
     def _likelihood(self, nagq: int):
         arrays = (self.weights, self.offset)
@@ -275,7 +276,9 @@ class JointLikelihood:
         else:
             hessian = self._curvature(x)
         found = maximise(self.objective, x, hessian)
-        return self._settle_at_zero(self._settle_at_limit(found))
+        found = self._settle_at_zero(self._settle_at_limit(found))
+        self.hessian = found.hessian if np.isfinite(found.hessian).all() else None
+        return found
 
     def _settle_at_limit(self, found: Maximum) -> Maximum:
         """Give up a dispersion that runs to its limit: the plain family is as likely.
@@ -290,8 +293,8 @@ class JointLikelihood:
         plain = self._maximise_part(x, free, found.hessian)
         return plain if plain.value <= found.value + 1e-4 else found
 
-    def _maximise_part(self, x: Array, free: NDArray[np.bool_], hessian: Array) -> Maximum:
-        """Maximum over the ``free`` parameters, the others held as in x."""
+    def _holding(self, x: Array, free: NDArray[np.bool_]) -> Objective:
+        """The objective as a function of the ``free`` parameters, the others held as in x."""
 
         def objective(part: Array) -> tuple[float, Array]:
             full = x.copy()
@@ -299,8 +302,12 @@ class JointLikelihood:
             value, gradient = self.objective(full)
             return value, gradient[free]
 
+        return objective
+
+    def _maximise_part(self, x: Array, free: NDArray[np.bool_], hessian: Array) -> Maximum:
+        """Maximum over the ``free`` parameters, the others held as in x."""
         cells = np.ix_(free, free)
-        found = maximise(objective, x[free], hessian[cells])
+        found = maximise(self._holding(x, free), x[free], hessian[cells])
         full_x, full_gradient, full_hessian = x.copy(), np.zeros(x.size), np.zeros((x.size,) * 2)
         full_x[free], full_gradient[free] = found.x, found.gradient
         full_hessian[cells] = found.hessian
@@ -378,8 +385,10 @@ class JointLikelihood:
         x = start * self.scale
         x[index] = value * self.scale[index]
         free = np.arange(x.size) != index
-        found = self._maximise_part(x, free, self._curvature(x))
-        return -found.value, found.x / self.scale
+        hessian = self._curvature(x) if self.hessian is None else self.hessian
+        objective = self._holding(x, free)
+        x[free], lowest = climb(objective, x[free], hessian[np.ix_(free, free)])
+        return -lowest, x / self.scale
 
     def is_singular(self, user: Array) -> bool:
         """Whether some combination of a term's coefficients has variance zero."""
