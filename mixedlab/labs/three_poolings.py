@@ -116,13 +116,21 @@ def errors(batting: Batting, fits: Fits, dials: NDArray[np.float64]) -> NDArray[
     return np.array([total_squared_error(fits.pooled(dial), truth) for dial in dials])
 
 
+def best_dial(batting: Batting, fits: Fits) -> float:
+    """Return the dial of the least error: its derivative is linear in the dial."""
+    truth = arcsine_scale(batting.truth, batting.at_bats)
+    away = fits.own - fits.own.mean()
+    spread = away @ away
+    return float(np.clip(away @ (fits.own - truth) / spread, 0, 1)) if spread > 0 else 1.0
+
+
 def scene(state: State, batting: Batting, fits: Fits) -> Scene:
     """Describe arrows from own to pooled averages, and the error of every dial."""
     pooled = rate_scale(fits.pooled(state.dial), batting.at_bats)
     error = errors(batting, fits, DIALS)
     none, here, complete = errors(batting, fits, np.array([0, state.dial, 1]))
     model = errors(batting, fits, np.array([fits.mixed.pooling]))[0]
-    best = DIALS[error.argmin()]
+    best = best_dial(batting, fits)
     miss = [_points(np.sqrt(np.mean((r - batting.truth) ** 2))) for r in (batting.rate, pooled)]
     told = (
         f"{batting.seen}. Own averages run from {_average(batting.rate.min())} to "

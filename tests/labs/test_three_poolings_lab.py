@@ -14,6 +14,7 @@ from mixedlab.labs.three_poolings import (
     LAB,
     REAL_SEED,
     State,
+    best_dial,
     errors,
     fit,
     scene,
@@ -92,7 +93,8 @@ def test_the_surprise_and_its_figures():
     batting, fits, shown = run()
     assert fits.james_stein.keep == pytest.approx(0.209, abs=1e-3)
     error = errors(batting, fits, DIALS)
-    assert 0.8 < DIALS[error.argmin()] < 0.9
+    assert best_dial(batting, fits) == pytest.approx(0.85, abs=1e-3)
+    assert abs(DIALS[error.argmin()] - best_dial(batting, fits)) <= 0.01 + 1e-9
     assert error[0] == pytest.approx(19.90, abs=0.01)
     assert error[-1] == pytest.approx(6.63, abs=0.01)
     assert "Total error: 19.9 at dial 0, 6.6 at dial 1" in shown.outcome_truth
