@@ -176,7 +176,7 @@ def _first_step(fit: MixedFit, parameter: Parameter, estimate: float) -> float:
 
 
 class _Walk:
-    """Walks away from the estimate in even steps of zeta, each minimisation starting at the last."""
+    """Walks away from the estimate in even steps of zeta, each time starting at the last."""
 
     def __init__(
         self,

@@ -33,7 +33,7 @@ Array = NDArray[np.float64]
 Method = Literal["wald", "satterthwaite", "kenward-roger"]
 
 
-def tests(fit: MixedFit, df: Method = "wald") -> pd.DataFrame:
+def tests(fit: MixedFit, df: Method = "wald") -> pd.DataFrame:  # noqa: PT028
     """Test each fixed effect against zero.
 
     Parameters
