@@ -254,6 +254,12 @@ class Binomial(_OfTrials):
             _times(r, a) + _times(weights - r, b) for a, b in zip(success, failure, strict=True)
         )
 
+    def fisher_weights(self, eta, weights=1.0, dispersion=1.0):
+        if self.link.name != "logit":
+            return super().fisher_weights(eta, weights, dispersion)
+        mu = self.link.mu(eta)
+        return weights * mu * (1 - mu)
+
     def value_and_score(self, y, eta, weights=1.0, dispersion=1.0):
         if self.link.name != "logit" or np.ndim(weights):
             return super().value_and_score(y, eta, weights, dispersion)

@@ -76,9 +76,10 @@ def scoring(
             W = family.fisher_weights(eta, weights)
             working = eta - offset + (y - family.link.mu(eta)) / d
         good = np.isfinite(W) & np.isfinite(working) & (W > 0)
-        root = np.sqrt(W[good])
-        new = np.linalg.lstsq(X[good] * root[:, None], working[good] * root, rcond=None)[0]
-        step = new - beta
+        W, working = np.where(good, W, 0.0), np.where(good, working, 0.0)
+        WX = X * W[:, None]
+        # the pseudo-inverse: saturated rows may leave a column without weight
+        step = np.linalg.pinv(X.T @ WX, hermitian=True) @ (WX.T @ working) - beta
         for halving in range(12):
             candidate = beta + step / 2**halving
             eta_new = offset + X @ candidate

@@ -168,7 +168,9 @@ class JointLikelihood:
 
     # --- start values
 
+    @cached_property
     def _fixed_start(self) -> tuple[Array, bool]:
+        """Coefficients without random effects, in internal units, and whether they settled."""
         steps = 25 if self.prior_sd is None and self.penalty is None else 2
         X = self.X / self.scale[self.n_theta : self.n_theta + self.p]
         # the overdispersed families start from the coefficients of their plain relatives
@@ -180,13 +182,13 @@ class JointLikelihood:
         """Whether the model without random effects has fitted values at the end of their range."""
         if self.family.name not in ("binomial", "beta_binomial", "poisson", "negative_binomial"):
             return False
-        beta, settled = self._fixed_start()
+        beta, settled = self._fixed_start
         eta = self.X @ (beta / self.scale[self.n_theta : self.n_theta + self.p])
         return not settled or bool(np.abs(eta - np.median(eta)).max(initial=0.0) > _FAR)
 
     def start(self) -> Array:
         """Coefficients of the model without random effects, modest variances."""
-        beta, _ = self._fixed_start()
+        beta, _ = self._fixed_start
         theta = (
             self.layout.pack([np.eye(t.n_coefs) * _FIRST_SD / t.n_coefs for t in self.terms])
             if self.terms
