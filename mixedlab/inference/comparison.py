@@ -108,7 +108,7 @@ def compare(
     _refuse_incomparable(small, large)
     df = large.n_params - small.n_params
     n_new = _new_coefficients(small, large)
-    chisq = max(float(small.criterion - large.criterion), 0.0)
+    chisq = _ratio(small, large)
     mixture, note = _reference(df, n_new)
     p = sum(w * float(stats.chi2.sf(chisq, k)) if k else w * (chisq <= 0) for w, k in mixture)
     if bootstrap:
@@ -131,7 +131,13 @@ def compare(
 
 def _ratio_once(small: MixedFit, large: MixedFit, rng: np.random.Generator) -> float:
     y = draw_response(small, rng)
-    return max(small.refit(y).criterion - large.refit(y).criterion, 0.0)
+    return _ratio(small.refit(y), large.refit(y))
+
+
+def _ratio(small: MixedFit, large: MixedFit) -> float:
+    """Fall of the deviance; what the minimisers leave open is no fall."""
+    ratio = float(small.criterion - large.criterion)
+    return ratio if ratio > 1e-7 * max(1.0, 1e-3 * abs(small.criterion)) else 0.0
 
 
 def _reference(df: int, n_new: int) -> tuple[tuple[tuple[float, int], ...], str]:
