@@ -88,7 +88,7 @@ def make_widget(lab: Lab, **state: Any) -> LabWidget:
 @cache
 def _widget_class(lab: Lab) -> type[LabWidget]:
     """Make the widget's class: its traits are the fields of the lab's state."""
-    traits: dict[str, Any] = {"_lab": lab}
+    traits: dict[str, Any] = {"_lab": lab, "__module__": __name__}
     for name, default in asdict(lab.state()).items():
         if hasattr(LabWidget, name):
             raise ValueError(

@@ -1,0 +1,54 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import every_mark
+import pytest
+
+import mixedlab as ml
+from mixedlab.labs import catalogue
+
+FOLDER = Path(catalogue.__file__).parent
+
+
+def test_labs_are_found_by_their_files():
+    files = {p.stem.replace("_", "-") for p in FOLDER.glob("*.py") if "LAB = Lab(" in p.read_text()}
+    files -= {"catalogue"}
+    assert set(catalogue.names()) == files
+    assert "regression-to-the-mean" in files
+
+
+@pytest.mark.parametrize("name", catalogue.names())
+def test_a_lab_has_its_files_name(name):
+    assert catalogue.get(name).name == name
+
+
+def test_a_mistyped_name_gets_the_nearest():
+    with pytest.raises(ValueError, match="Did you mean 'regression-to-the-mean'"):
+        ml.lab("regresion_to_the_mean")
+    with pytest.raises(ValueError, match=r"There are: .*regression-to-the-mean"):
+        ml.lab("xyz")
+
+
+def test_without_a_name_the_labs_are_listed():
+    table = ml.lab()
+    assert tuple(table.index) == catalogue.names()
+    assert table.loc["regression-to-the-mean", "title"] == "Regression to the mean"
+
+
+def test_a_lab_of_ones_own_can_be_shown():
+    assert ml.lab(every_mark.LAB, height=1.5).height == 1.5
+
+
+def test_serving_one_lab_loads_neither_the_others_nor_what_it_does_not_need():
+    code = (
+        "import sys; from mixedlab.labs import serve; "
+        "serve.answer({'kind': 'scene', 'lab': 'regression-to-the-mean'}); "
+        "print(*sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    loaded = set(done.stdout.split())
+    heavy = {"pandas", "scipy", "matplotlib", "ipywidgets", "anywidget", "formulaic"}
+    assert not loaded & heavy
+    others = {f"mixedlab.labs.{n.replace('-', '_')}" for n in catalogue.names()}
+    assert loaded & others == {"mixedlab.labs.regression_to_the_mean"}
