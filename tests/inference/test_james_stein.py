@@ -61,6 +61,14 @@ def test_mixed_model_maximises_the_restricted_likelihood():
     assert known_variance_mixed_model(x, v).keep == pytest.approx(tau2 / (tau2 + v), abs=1e-4)
 
 
+def test_mixed_model_is_the_two_stage_analysis_of_known_errors(baseball):
+    _, x, _ = baseball
+    two_stage = ml.two_stage(x, np.ones(18), method="REML")
+    assert known_variance_mixed_model(x).keep == pytest.approx(
+        two_stage.tau2 / (two_stage.tau2 + 1), abs=1e-6
+    )
+
+
 def test_predicted_error_is_unbiased():
     rng = np.random.default_rng(5)
     truth = np.array([0.0, 1.0, -1.0, 2.0, 0.5, 0.0])
