@@ -14,6 +14,7 @@ _HOME_OF = {
     "cells": "cells_in_donors",
     "diary": "stress_diary",
     "fibre": "fibre_response",
+    "contamination": "negative_controls",
 }
 _SHARED = {
     "Draws": "draws",
