@@ -44,13 +44,17 @@ class Score:
     slope : list of ndarray (q, q), one a factor
         Derivative of the deviance with respect to ``T = Lambda Lambda'``: the sum over levels
         of ``Z'PZ - Z'Py (Z'Py)' / sigma^2``.
+    scores : list of ndarray (q, J), one a factor
+        ``g = Z'Py``.
     effects : list of ndarray (q, J), one a factor
-        ``g = Z'Py``; the predicted random effects are ``T g``.
+        Predicted random effects ``T g``.
     average : ndarray (k, k)
-        ``y'P V_a P V_b P y / sigma^2``, with ``V_a`` the derivative of V in ``theta[a]``.
+        ``y'P V_a P V_b P y / sigma^2``, with ``V_a`` the derivative of V in the entry of ``T``
+        that is at the place of ``theta[a]`` in Lambda.
     """
 
     slope: list[Array]
+    scores: list[Array]
     effects: list[Array]
     average: Array
 
@@ -66,6 +70,18 @@ class Reduced:
     gram: Array
     lambdas: list[Array]
     whitened: Array
+
+
+def directions(factor: Factor, g: Array) -> Array:
+    """Coefficients ``d_a`` (k, q, J) with ``V_a P y = Z d_a``, from ``g = Z'Py``.
+
+    ``V_a`` is the derivative of V in entry ``(rows[a], cols[a])`` of the symmetric ``T``.
+    """
+    k = np.arange(factor.rows.size)
+    d = np.zeros((factor.rows.size, *g.shape))
+    d[k, factor.rows] = g[factor.cols]
+    d[k, factor.cols] = g[factor.rows]
+    return d
 
 
 class OneFactor:
@@ -99,12 +115,25 @@ class OneFactor:
                 self.factor.index, self.factor.n_levels, self._Z[k], self._outside[m]
             )
 
-    def subtract(self, coefs: Array) -> None:
-        """Replace ``y`` by ``y - X coefs``."""
+    def take_off_within(self) -> Array:
+        """Subtract from ``y`` its least-squares fit within levels; return the coefficients.
+
+        r^2 is then a sum of squares and never a difference of large ones.
+        """
+        # The columns of X have length 1: a shorter rest than this is rounding.
+        share, axes = np.linalg.eigh(self.outside_gram[:-1, :-1])
+        inverse = np.divide(1.0, share, out=np.zeros(share.size), where=share > 1e-12)
+        coefs = axes @ (inverse * (axes.T @ self.outside_gram[:-1, -1]))
         q = self.factor.n_coefs
         self._outside[-1] -= coefs @ self._outside[:-1]
         self._stack[:, -1] -= np.einsum("p,qpj->qj", coefs, self._stack[:, q:-1])
         self._refresh_gram()
+        return coefs
+
+    @property
+    def y_outside(self) -> float:
+        """Sum of squares of ``y`` outside the span of ``Z``: a lower bound of r^2."""
+        return float(self.outside_gram[-1, -1])
 
     def with_response(self, y: Array) -> OneFactor:
         """The same system for another ``y`` (n,); shares all that does not depend on it."""
@@ -122,8 +151,8 @@ class OneFactor:
         self.outside_gram[-1] = with_y
         self.outside_gram[:, -1] = with_y
 
-    def moment_start(self) -> float:
-        """Variance ratio that a comparison of mean squares suggests, to start from."""
+    def moment_start(self) -> Array:
+        """Variance ratio of each factor that a comparison of mean squares suggests."""
         q = self.factor.n_coefs
         U = self._stack[:, :q]
         rank = np.count_nonzero(U.diagonal())
@@ -131,8 +160,8 @@ class OneFactor:
         inside = float(np.sum(self._stack[:, -1] ** 2))
         within = float(self.outside_gram[-1, -1])
         if dof <= 0 or within <= 0:
-            return 1.0
-        return max((inside * dof / within - rank) / float(np.sum(U**2)), 0.0)
+            return np.ones(1)
+        return np.maximum([(inside * dof / within - rank) / float(np.sum(U**2))], 0.0)
 
     def reduce(self, lambdas: list[Array]) -> Reduced:
         """Integrate the random effects out, for ``Lambda`` of the factor."""
@@ -159,15 +188,13 @@ class OneFactor:
         if restricted:
             H = np.einsum("mij,pij->mpj", U3, X.reshape(-1, q, J)).reshape(q, -1)
             slope -= H @ H.T
-        # V_a P y = Z d_a with d_a = (E Lambda' + Lambda E') g, where E picks theta[a]'s entry.
         Lambda, f = at.lambdas[0], self.factor
-        d = Lambda.T[f.cols][:, :, None] * g[f.rows][:, None, :]
-        d[np.arange(f.rows.size), f.rows] += (Lambda.T @ g)[f.cols]
+        d = directions(f, g)
         moved = np.einsum("mij,amj->aij", U3, d).reshape(f.rows.size, -1)
         along_X = X @ moved.T
         average = np.empty((f.at.size, f.at.size))
         average[np.ix_(f.at, f.at)] = (moved @ moved.T - along_X.T @ along_X) / sigma2
-        return Score([slope], [g], average)
+        return Score([slope], [g], [Lambda @ (Lambda.T @ g)], average)
 
     def relative_covariances(self, at: Reduced) -> list[Array]:
         """Conditional covariance of the random effects over sigma^2, one (J, q, q) a factor."""

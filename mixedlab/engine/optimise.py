@@ -7,6 +7,9 @@ The curvature need not be exact nor positive definite: each step solves
 where ``|H|`` has the absolute eigenvalues of ``H``, so that a saddle repels, and the damping
 ``mu`` grows while a step fails to lower the function (Levenberg; Dauphin et al., 2014,
 "Identifying and attacking the saddle point problem", NeurIPS 27).
+
+A point may be anything: ``move`` takes a step from it, in coordinates that the point itself
+chooses, so that the coordinates can follow a curved valley.
 """
 
 from __future__ import annotations
@@ -29,26 +32,28 @@ class Evaluation(Protocol):
     hessian: Array
 
 
+P = TypeVar("P")
 E = TypeVar("E", bound=Evaluation)
 
 
 @dataclass(frozen=True)
-class Minimum(Generic[E]):
+class Minimum(Generic[P, E]):
     """A point where no step lowers the function by more than ``tol``."""
 
-    x: Array
+    x: P
     at: E
     converged: bool
     n_evaluations: int
 
 
 def minimise(
-    evaluate: Callable[[Array], E],
-    start: Array,
+    evaluate: Callable[[P], E],
+    start: P,
+    move: Callable[[P, Array], P] = lambda x, step: x + step,
     *,
     tol: float = 1e-10,
     max_evaluations: int = 300,
-) -> Minimum[E]:
+) -> Minimum[P, E]:
     """Minimise from ``start`` until a Newton step promises less than ``tol``.
 
     Parameters
@@ -56,8 +61,10 @@ def minimise(
     evaluate : callable
         Gives value, gradient and (approximate) Hessian at a point; a value that is not finite
         marks a point out of bounds.
-    start : ndarray
-        A point where the value is finite.
+    start : point
+        Where the value is finite.
+    move : callable
+        ``move(point, step)`` is the point a step away; by default their sum.
     tol : float
         Absolute decrease of the function that is worth a step. Rounding in the function itself
         widens it for large values.
@@ -78,11 +85,12 @@ def minimise(
             promised = -np.sum(slope * step) - 0.5 * np.sum(scale * step**2)
             if promised <= noise * 1e-3 or n_evaluations >= max_evaluations:
                 return Minimum(x, here, promised <= noise, n_evaluations)
-            there = evaluate(x + axes @ step)
+            trial = move(x, axes @ step)
+            there = evaluate(trial)
             n_evaluations += 1
             gained = here.value - there.value
             if np.isfinite(there.value) and gained >= 1e-4 * promised - noise * 0.1:
                 break
             damping = max(4.0 * damping, 0.5 * float(np.median(scale)))
-        x, here = x + axes @ step, there
+        x, here = trial, there
         damping = 0.0 if gained > 0.5 * promised else damping / 4.0

@@ -19,6 +19,10 @@ the *average* of observed and expected information (Gilmour, Thompson & Cullis, 
 51, 1440-1450) plus the exact curvature of the map from Lambda to T. At ``Lambda = 0`` the gradient
 vanishes always; ``Q`` tells whether 0 is a minimum there: it is if Q has no negative eigenvalue.
 
+The optimiser moves each term's T by a lower triangular Lambda in the frame of T's own eigenvectors,
+largest first. (In the frame of the data, where the first coefficient's variance nears zero, many
+Lambda give nearly the same T, and steps crawl along a curved valley.)
+
 Columns are brought to a common scale first: ``X`` to orthonormal columns, each term's ``Z`` to
 uncorrelated columns of unit mean square (by a lower triangular change of basis, under which Lambda
 stays lower triangular), ``y`` to residuals of unit size. Units and origins of the data then
@@ -34,18 +38,27 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mixedlab.data.errors import DataError
-from mixedlab.engine.layout import Layout
+from mixedlab.engine.layout import Factor, Layout
 from mixedlab.engine.one_factor import OneFactor, Reduced, Score
 from mixedlab.engine.optimise import Minimum, minimise
 from mixedlab.engine.terms import RandomTerm
 
 Array = NDArray[np.float64]
+Point = list[tuple[Array, Array]]
+"""For each term a frame F and a lower triangular L, with ``T = (F L)(F L)'``."""
 
 # Eigenvalues of T, as a share of the residual variance that a random effect adds to a typical
 # row, below which the variance is taken to be zero.
 _ZERO_VARIANCE = 1e-7
 # A response whose residuals are this small against its size is reproduced up to rounding.
 _PERFECT = 1e-13
+
+
+_NO_RESIDUAL = (
+    "Fixed and random effects together reproduce the response exactly: the residual variance is "
+    "zero. Is the response constant within groups, or are there as many random effects as rows? "
+    "Drop a random term, or fit the table of group means."
+)
 
 
 class PerfectFitError(DataError):
@@ -120,7 +133,13 @@ class ProfiledDeviance:
             if self._root_weights is not None:
                 Z *= self._root_weights
             stacked.append(Z)
-        self.system = OneFactor(self.layout.factors[0], stacked[0], columns)
+        if len(stacked) == 1:
+            self.system = OneFactor(self.layout.factors[0], stacked[0], columns)
+        else:
+            # Not needed for one factor, and the browser's labs boot faster without it.
+            from mixedlab.engine.several_factors import SeveralFactors
+
+            self.system = SeveralFactors(self.layout.factors, stacked, columns)
         self._take_off_within()
 
     def with_response(self, y: Array) -> ProfiledDeviance:
@@ -160,105 +179,128 @@ class ProfiledDeviance:
         )
 
     def _take_off_within(self) -> None:
-        """Subtract the within-level fit from y, so that r^2 is a sum and never a difference."""
-        gram = self.system.outside_gram
-        # The columns of X have length 1: a shorter rest than this is rounding.
-        share, axes = np.linalg.eigh(gram[:-1, :-1])
-        inverse = np.divide(1.0, share, out=np.zeros(self.p), where=share > 1e-12)
-        self.beta_within = axes @ (inverse * (axes.T @ gram[:-1, -1]))
-        self.system.subtract(self.beta_within)
-        if self.system.outside_gram[-1, -1] <= _PERFECT**2 * self.n:
-            raise PerfectFitError(
-                "Fixed and random effects together reproduce the response exactly: the residual "
-                "variance is zero. Is the response constant within groups, or is there one row "
-                "for each random effect? Drop the random term, or use the table of group means."
-            )
+        self.beta_within = self.system.take_off_within()
+        if self.system.y_outside <= _PERFECT**2 * self.n:
+            raise PerfectFitError(_NO_RESIDUAL)
 
     def __call__(self, theta: Array, sigma2: float | None = None) -> Evaluation:
         """Evaluate at ``theta`` (internal scale); with ``sigma2`` given it is not profiled out."""
-        lambdas = [f.lambda_of(theta) for f in self.layout.factors]
+        lambdas = self.layout.unpack(theta)
+        return self._evaluate([(np.eye(len(L)), L) for L in lambdas], sigma2)
+
+    def _evaluate(self, point: Point, sigma2: float | None = None) -> Evaluation:
+        """Evaluate where each term's ``T = (F L)(F L)'``; derivatives are those in L."""
+        frames = [self._of_factor(f, [F for F, _ in point]) for f in self.layout.factors]
+        lambdas = [self._of_factor(f, [F @ L for F, L in point]) for f in self.layout.factors]
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-            reduced = self.system.reduce(lambdas)
-        gram = reduced.gram
-        try:
-            root = np.linalg.cholesky(gram[:-1, :-1])
-        except np.linalg.LinAlgError:
-            return _out_of_bounds(theta, reduced)
-        cross = np.linalg.solve(root, gram[:-1, -1])
+            try:
+                reduced = self.system.reduce(lambdas)
+                root = np.linalg.cholesky(reduced.gram[:-1, :-1])
+            except np.linalg.LinAlgError:
+                return self._out_of_bounds()
+        cross = np.linalg.solve(root, reduced.gram[:-1, -1])
         beta = np.linalg.solve(root.T, cross)
-        r2 = float(gram[-1, -1] - cross @ cross)
+        r2 = float(reduced.gram[-1, -1] - cross @ cross)
+        if not r2 > 0:
+            return self._out_of_bounds()
         value = self._constant + reduced.logdet
         if self.reml:
             value += 2.0 * float(np.sum(np.log(np.diag(root))))
         if sigma2 is None:
-            if not r2 > 0:
-                return _out_of_bounds(theta, reduced)
             s2 = r2 / self.nu
             value += self.nu * np.log(s2)
         else:
             s2 = sigma2 / self.y_scale**2
             value += self.nu * (np.log(s2) - 1.0) + r2 / s2
         score = self.system.score(reduced, beta, root, s2, self.reml)
-        gradient, hessian = self._derivatives(lambdas, score, s2, profiled=sigma2 is None)
+        gradient, hessian = self._derivatives(frames, lambdas, score, s2, sigma2 is None)
         return Evaluation(float(value), gradient, hessian, s2, beta, root, reduced, score)
 
+    def _of_factor(self, f: Factor, by_term: Sequence[Array]) -> Array:
+        """Block diagonal matrix of a factor from the matrices of all terms."""
+        if len(f.terms) == 1:
+            return by_term[f.terms[0]]
+        out = np.zeros((f.n_coefs, f.n_coefs))
+        for t, where in zip(f.terms, f.columns, strict=True):
+            out[where, where] = by_term[t]
+        return out
+
     def _derivatives(
-        self, lambdas: list[Array], score: Score, s2: float, *, profiled: bool
+        self, frames: list[Array], lambdas: list[Array], score: Score, s2: float, profiled: bool
     ) -> tuple[Array, Array]:
         k = self.layout.n_theta
         gradient, from_r2 = np.empty(k), np.empty(k)
-        hessian = score.average.copy()
-        parts = zip(self.layout.factors, lambdas, score.slope, score.effects, strict=True)
-        for f, Lambda, Q, g in parts:
-            gradient[f.at] = 2.0 * (Q @ Lambda)[f.rows, f.cols]
-            from_r2[f.at] = 2.0 * (g @ (g.T @ Lambda))[f.rows, f.cols] / s2
-            same_column = f.cols[:, None] == f.cols[None, :]
-            hessian[np.ix_(f.at, f.at)] += 2.0 * Q[np.ix_(f.rows, f.rows)] * same_column
+        to_T, curved = np.zeros((k, k)), np.zeros((k, k))
+        parts = zip(self.layout.factors, frames, lambdas, score.slope, score.scores, strict=True)
+        for f, F, Lambda, Q, g in parts:
+            r, c, at = f.rows, f.cols, f.at
+            gradient[at] = 2.0 * (F.T @ (Q @ Lambda))[r, c]
+            from_r2[at] = 2.0 * ((F.T @ g) @ (g.T @ Lambda))[r, c] / s2
+            # How the entries of T = (F L)(F L)' move with those of L, and T's second derivative.
+            block = at[:, None], at[None, :]
+            to_T[block] = F[r[:, None], r] * Lambda[c[:, None], c]
+            to_T[block] += Lambda[r[:, None], c] * F[c[:, None], r]
+            # An entry on the diagonal moves by both halves of the product rule at once.
+            curved[block] = 2.0 * (F.T @ Q @ F)[r[:, None], r] * (c[:, None] == c)
+        hessian = to_T.T @ score.average @ to_T + curved
         if profiled:
             hessian -= np.outer(from_r2, from_r2) / self.nu
         return gradient, hessian
 
-    def minimise(self, start: Array | None = None) -> Minimum[Evaluation]:
+    def _out_of_bounds(self) -> Evaluation:
+        k, nothing = self.layout.n_theta, np.empty(0)
+        score = Score([], [], [], nothing)
+        nowhere = np.full(k, np.nan)
+        return Evaluation(np.inf, nowhere, np.eye(k), np.nan, nothing, nothing, None, score)
+
+    def minimise(self, start: Array | None = None) -> Minimum[Array, Evaluation]:
         """Minimise over theta (internal scale), from ``start`` or a moment estimate.
 
         A stationary point where some variance is zero is left again if the deviance falls with
         that variance; variances that are zero up to rounding are set to zero.
         """
         if start is None:
-            ratio = self.system.moment_start()
-            q = self.layout.factors[0].n_coefs
-            scale = np.sqrt(max(ratio, 1e-2) / 1.0) if q else 1.0
-            start = self.layout.pack([scale * np.eye(q) for q in self.layout.sizes])
-        found = minimise(self, start)
+            start = np.empty(self.layout.n_theta)
+            for f, ratio in zip(self.layout.factors, self.system.moment_start(), strict=True):
+                start[f.at] = (f.rows == f.cols) * np.sqrt(max(ratio, 1e-2))
+        found = self._descend([_framed(L) for L in self.layout.unpack(start)])
         for _ in range(10):
             inside = self._leave_saddle(found.x, found.at)
             if inside is None:
                 break
-            again = minimise(self, inside)
+            again = self._descend(inside)
             if not again.at.value < found.at.value - 1e-8:
                 break
             found = again
-        return self._set_zero_variances(found)
+        # Below this, r^2 is rounding where factors are crossed; one factor has no such limit.
+        if len(self.layout.factors) > 1 and found.at.sigma2 < 1e-11:
+            raise PerfectFitError(_NO_RESIDUAL)
+        return self._finish(found)
 
-    def _leave_saddle(self, theta: Array, at: Evaluation) -> Array | None:
+    def _descend(self, start: Point) -> Minimum[Point, Evaluation]:
+        def move(point: Point, step: Array) -> Point:
+            steps = self.layout.unpack(step)
+            return [_framed(L + s, F) for (F, L), s in zip(point, steps, strict=True)]
+
+        return minimise(self._evaluate, start, move)
+
+    def _leave_saddle(self, point: Point, at: Evaluation) -> Point | None:
         """A lower point near a stationary one where ``Q`` has a negative eigenvalue, or None."""
-        lambdas = self.layout.unpack(theta)
         for t, Q in enumerate(self._slope_of_terms(at)):
-            T = lambdas[t] @ lambdas[t].T
-            variances, axes = np.linalg.eigh(T)
-            # Where T is regular, a zero gradient in Lambda is a zero gradient in T.
-            axes = axes[:, variances <= 1e-4 * max(1.0, variances[-1])]
+            F, L = point[t]
+            sd = np.diag(L)
+            # Where T is regular, a zero gradient in L is a zero gradient in T.
+            axes = F[:, sd**2 <= 1e-4 * max(1.0, sd.max() ** 2)]
             falls, direction = np.linalg.eigh(axes.T @ Q @ axes)
             if not falls.size or falls[0] >= -1e-6:
                 continue
             v = axes @ direction[:, 0]
             step = 1.0
             while step > 1e-10:
-                moved = list(lambdas)
-                moved[t] = factor_of(T + step * np.outer(v, v))
-                there = self(self.layout.pack(moved))
-                if there.value < at.value - 1e-9:
-                    return self.layout.pack(moved)
+                moved = list(point)
+                moved[t] = _framed(np.column_stack([F * sd, np.sqrt(step) * v]))
+                if self._evaluate(moved).value < at.value - 1e-9:
+                    return moved
                 step /= 4.0
         return None
 
@@ -269,22 +311,21 @@ class ProfiledDeviance:
                 out[t] = Q[where, where]
         return out
 
-    def _set_zero_variances(self, found: Minimum[Evaluation]) -> Minimum[Evaluation]:
-        clean, changed = [], False
-        for block in self.layout.unpack(found.x):
-            values, vectors = np.linalg.eigh(block @ block.T)
-            zero = values <= _ZERO_VARIANCE * max(1.0, values[-1])
-            changed = changed or bool(zero.any())
-            values = np.where(zero, 0.0, values)
-            clean.append(factor_of((vectors * values) @ vectors.T) if zero.any() else block)
-        if not changed:
-            return found
-        theta = self.layout.pack(clean)
+    def _finish(self, found: Minimum[Point, Evaluation]) -> Minimum[Array, Evaluation]:
+        """The minimum in theta, with variances that are zero up to rounding set to zero."""
+        blocks, zeros = [], False
+        for F, L in found.x:
+            sd = np.diag(L)
+            zero = sd**2 <= _ZERO_VARIANCE * max(1.0, sd.max() ** 2)
+            zeros = zeros or bool(zero.any())
+            blocks.append(lower_factor(F * np.where(zero, 0.0, sd)))
+        theta = self.layout.pack(blocks)
         at = self(theta)
         # Only a variance that costs nothing to drop is zero.
-        if at.value <= found.at.value + 1e-6:
-            return Minimum(theta, at, found.converged, found.n_evaluations + 1)
-        return found
+        if zeros and at.value > found.at.value + 1e-6:
+            theta = self.layout.pack([lower_factor(F @ L) for F, L in found.x])
+            at = self(theta)
+        return Minimum(theta, at, found.converged, found.n_evaluations + 1)
 
     def is_singular(self, theta: Array) -> bool:
         """Whether some combination of one term's random effects has variance zero."""
@@ -307,7 +348,7 @@ class ProfiledDeviance:
     def effects_of(self, at: Evaluation) -> list[Array]:
         """Predicted random effects, (J, q) for each term: ``T g`` level by level."""
         return self._by_term(
-            [L @ (L.T @ g) for L, g in zip(at.reduced.lambdas, at.score.effects, strict=True)],
+            at.score.effects,
             lambda R, b: (self.y_scale * np.linalg.solve(R, b)).T,
         )
 
@@ -344,7 +385,7 @@ class ProfiledDeviance:
         """Theta in the data's own units, diagonals not negative."""
         blocks = self.layout.unpack(theta)
         own = [np.linalg.solve(R, b) for R, b in zip(self.z_bases, blocks, strict=True)]
-        return self.layout.pack([np.tril(b) * _signs(b) for b in own])
+        return self.layout.pack([np.tril(b) * np.where(np.diag(b) < 0, -1.0, 1.0) for b in own])
 
     def to_user_gradient(self, gradient: Array) -> Array:
         """Gradient with respect to the user's theta from the one in internal theta."""
@@ -352,26 +393,19 @@ class ProfiledDeviance:
         return self.layout.pack([R.T @ b for R, b in zip(self.z_bases, blocks, strict=True)])
 
 
-def factor_of(T: Array) -> Array:
-    """Lower triangular ``Lambda`` with ``Lambda Lambda' = T``, for T positive semidefinite."""
-    values, vectors = np.linalg.eigh(T)
-    half = vectors * np.sqrt(np.maximum(values, 0.0))
+def lower_factor(half: Array) -> Array:
+    """Lower triangular ``Lambda``, diagonal not negative, with ``Lambda Lambda' = half half'``."""
     lower = np.linalg.qr(half.T, mode="r").T
-    size = np.abs(lower).max(initial=0.0)
-    lower = np.where(np.abs(lower) < 1e-14 * size, 0.0, lower)
-    return lower * _signs(lower)
+    lower = np.where(np.abs(lower) < 1e-14 * np.abs(lower).max(initial=0.0), 0.0, lower)
+    return lower * np.where(np.diag(lower) < 0, -1.0, 1.0)
 
 
-def _signs(block: Array) -> Array:
-    return np.where(np.diag(block) < 0, -1.0, 1.0)
-
-
-def _out_of_bounds(theta: Array, reduced: Reduced) -> Evaluation:
-    k = theta.size
-    nothing = np.empty(0)
-    score = Score([], [], nothing)
-    nowhere = np.full(k, np.nan)
-    return Evaluation(np.inf, nowhere, np.eye(k), np.nan, nothing, nothing, reduced, score)
+def _framed(half: Array, frame: Array | None = None) -> tuple[Array, Array]:
+    """Eigenvectors F of ``T = half half'`` (in ``frame``) and ``L = diag(sd)``, largest first."""
+    if half.shape == (1, 1):
+        return (np.eye(1) if frame is None else frame), np.abs(half)
+    vectors, sd, _ = np.linalg.svd(half, full_matrices=False)
+    return (vectors if frame is None else frame @ vectors), np.diag(sd)
 
 
 def _orthonormal_basis(

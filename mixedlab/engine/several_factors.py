@@ -1,0 +1,546 @@
+"""The random-effects system with several grouping factors: nested, crossed, or both.
+
+With ``A = Z'Z`` over the coefficients of all factors, ``M = I + Lambda'A Lambda`` and
+``|V| = |M|``. The factors of the nested chain are eliminated one after the other. For the levels
+of one factor, with blocks ``A`` (its own), ``B`` (to later columns) and ``G`` (to ``[X y]``),
+
+    L L' = I + Lambda'A Lambda,  P = L^-1 Lambda',
+    W_B = P B,  W_G = P G,       later products less W_B'W_B, W_B'W_G, W_G'W_G.
+
+Every block is small and every level is done at once. What is left of the crossed factors is a
+dense Cholesky factor for each connected set of levels.
+
+The inverse is needed only where the data have an entry. With ``C`` the conditional covariance of
+the random effects (over sigma^2), known for the later columns,
+
+    C_fl = -P'(W_B C_ll),    C_ff = P'(I + W_B C_ll W_B')P,
+    Z_f'V^-1 Z_f = A - W_A'W_A - h C_ll h',    h = B - W_A'W_B,
+
+so that one pass back through the stages gives the gradient (Takahashi, Fagan & Chin, 1973).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mixedlab.engine.blocks import cholesky, solve_lower
+from mixedlab.engine.elimination import Elimination, Square, Stage
+from mixedlab.engine.layout import Factor
+from mixedlab.engine.one_factor import Score, directions
+
+Array = NDArray[np.float64]
+
+
+@dataclass
+class Eliminated:
+    """One stage at a value of Lambda: small matrices of each level, stacks (., ., J)."""
+
+    A: Array
+    B: Array
+    P: Array
+    W_A: Array
+    W_B: Array
+
+
+@dataclass
+class FactoredSquare:
+    """A dense square at a value of Lambda: ``G``, ``Lambda'G``, Cholesky of I + Lambda'G Lambda."""
+
+    G: Array
+    scaled: Array
+    root: Array
+
+
+@dataclass
+class Carried:
+    """Columns carried through the elimination.
+
+    ``G`` holds their products with each stage's columns (q, c, J) as they are when its turn
+    comes, ``W = P G`` what the stage takes out; ``dense_G`` and ``dense_W`` the same for each
+    square; ``removed`` is the sum of squares and products taken out.
+    """
+
+    G: list[Array]
+    W: list[Array]
+    dense_G: list[Array]
+    dense_W: list[Array]
+    removed: Array
+
+
+@dataclass
+class ReducedSeveral:
+    """What is left when the random effects are integrated out; see `one_factor.Reduced`."""
+
+    logdet: float
+    gram: Array
+    lambdas: list[Array]
+    stages: list[Eliminated]
+    squares: list[FactoredSquare]
+    data: Carried
+
+
+class SeveralFactors:
+    """Random effects of several grouping factors; see the module's text.
+
+    Parameters
+    ----------
+    factors : sequence of Factor
+        By falling number of coefficients.
+    Z : list of ndarray, shapes (q, n)
+        The columns that vary with each factor, one a row.
+    columns : ndarray, shape (p + 1, n)
+        The columns of ``X`` and last ``y``, one a row.
+    """
+
+    def __init__(self, factors: Sequence[Factor], Z: list[Array], columns: Array) -> None:
+        self.factors = tuple(factors)
+        self._Z, self._columns = Z, columns
+        self.plan = Elimination(self.factors)
+        self.own = [_own_products(f, z) for f, z in zip(factors, Z, strict=True)]
+        self.between = {
+            (f, g): _products(link.pair_of_row, link.size, Z[f], Z[g])
+            for (f, g), link in self.plan.links.items()
+        }
+        self._flat = self._gather()
+        self._set_data(np.stack([self._with(column) for column in columns], axis=1))
+
+    def _with(self, column: Array) -> Array:
+        """Products of every random-effects column with a column of the data (n_columns,)."""
+        out = np.empty(self.plan.n_columns)
+        for f, factor in enumerate(self.factors):
+            for k in range(factor.n_coefs):
+                at = self.plan.columns_of(f, k, np.arange(factor.n_levels))
+                out[at] = np.bincount(factor.index, self._Z[f][k] * column, factor.n_levels)
+        return out
+
+    def _set_data(self, cross: Array) -> None:
+        self._cross = cross
+        self._gram = self._columns @ self._columns.T
+
+    def _gather(self) -> Array:
+        """``Z'Z`` of all columns but the first factor's, in the order of ``flat``."""
+        plan = self.plan
+        flat = np.zeros(plan.flat_size)
+        for f in plan.order[1:]:
+            levels = np.arange(self.factors[f].n_levels)
+            q = self.factors[f].n_coefs
+            for k in range(q):
+                for m in range(k, q):
+                    i, j = plan.columns_of(f, k, levels), plan.columns_of(f, m, levels)
+                    flat[plan.position(i, j)] = self.own[f][m, k]
+        for (f, g), link in plan.links.items():
+            if f == plan.order[0]:
+                continue
+            for k in range(self.factors[f].n_coefs):
+                for m in range(self.factors[g].n_coefs):
+                    i = plan.columns_of(f, k, link.first)
+                    j = plan.columns_of(g, m, link.second)
+                    flat[plan.position(i, j)] = self.between[f, g][k, m]
+        first = plan.stages[0]
+        keys = first.level * plan.n_columns + first.column
+        self._first_entries = np.zeros((self.factors[first.factor].n_coefs, keys.size))
+        for g in plan.order[1:]:
+            link = plan.links[first.factor, g]
+            for m in range(self.factors[g].n_coefs):
+                column = plan.columns_of(g, m, link.second)
+                at = np.searchsorted(keys, link.first * plan.n_columns + column)
+                self._first_entries[:, at] = self.between[first.factor, g][:, m]
+        return flat
+
+    def take_off_within(self) -> Array:
+        """Nothing is taken off ``y`` here; see `OneFactor.take_off_within`."""
+        return np.zeros(len(self._columns) - 1)
+
+    @property
+    def y_outside(self) -> float:
+        """An upper bound on the residual sum of squares is not known before a fit."""
+        return np.inf
+
+    def with_response(self, y: Array) -> SeveralFactors:
+        """The same system for another ``y`` (n,); shares all that does not depend on it."""
+        other = object.__new__(SeveralFactors)
+        other.__dict__.update(self.__dict__)
+        other._columns = np.vstack([self._columns[:-1], y])
+        other._set_data(np.column_stack([self._cross[:, :-1], self._with(y)]))
+        return other
+
+    def moment_start(self) -> Array:
+        """Variance ratio of each factor by the method of moments (MINQUE(0), X left out).
+
+        The expectations of ``y'y`` and of each ``|Z_f'y|^2`` are linear in the variances.
+        """
+        n, F = self._columns.shape[1], len(self.factors)
+        left, right = np.empty((F + 1, F + 1)), np.empty(F + 1)
+        left[0, 0], right[0] = n, self._gram[-1, -1]
+        for f, factor in enumerate(self.factors):
+            trace = float(np.einsum("iij->", self.own[f]))
+            left[0, f + 1] = left[f + 1, 0] = trace
+            q = factor.n_coefs
+            left[f + 1, f + 1] = float(np.sum(self.own[f] ** 2))
+            at = self.plan.start[f]
+            right[f + 1] = np.sum(self._cross[at : at + q * factor.n_levels, -1] ** 2)
+        for (f, g), values in self.between.items():
+            left[f + 1, g + 1] = left[g + 1, f + 1] = float(np.sum(values**2))
+        variances = np.linalg.lstsq(left, right, rcond=None)[0]
+        residual = max(variances[0], 0.05 * right[0] / n)
+        return np.maximum(variances[1:], 0.0) / residual
+
+    # ---- forward ------------------------------------------------------------------------
+
+    def reduce(self, lambdas: list[Array]) -> ReducedSeveral:
+        """Integrate the random effects out, for ``Lambda`` of each factor."""
+        plan, flat = self.plan, self._flat.copy()
+        logdet, stages, squares = 0.0, [], []
+        for s, stage in enumerate(plan.stages):
+            q, J = self.factors[stage.factor].n_coefs, self.factors[stage.factor].n_levels
+            if s == 0:
+                A, B = self.own[stage.factor], self._first_entries
+            else:
+                A = flat[stage.blocks].reshape(q, q, J).copy()
+                B = flat[stage.entries].reshape(q, -1).copy()
+                for k in range(q):
+                    A[k, k + 1 :] = A[k + 1 :, k]
+            Lambda = lambdas[stage.factor]
+            M = np.einsum("ak,abj,bm->kmj", Lambda, A, Lambda, optimize=q > 1)
+            M[np.arange(q), np.arange(q)] += 1.0
+            L = cholesky(M)
+            logdet += 2.0 * sum(float(np.sum(np.log(L[k, k]))) for k in range(q))
+            P = solve_lower(L, np.repeat(Lambda.T[:, :, None], J, axis=2))
+            W_B = _apply(P, B, stage.level)
+            self._take_products(flat, stage, W_B)
+            stages.append(Eliminated(A, B, P, np.einsum("kmj,mnj->knj", P, A), W_B))
+        for square in plan.squares:
+            G = flat[square.where].reshape(square.size, square.size)
+            G = np.tril(G) + np.tril(G, -1).T
+            scaled = self._lambda_rows(square, lambdas, G)
+            K = self._lambda_rows(square, lambdas, scaled.T)
+            K[np.diag_indices(square.size)] += 1.0
+            root = np.linalg.cholesky(K)
+            logdet += 2.0 * float(np.sum(np.log(np.diag(root))))
+            squares.append(FactoredSquare(G, scaled, root))
+        out = ReducedSeveral(logdet, self._gram, lambdas, stages, squares, None)
+        out.data = self._carry(out, self._cross)
+        out.gram = self._gram - out.data.removed
+        return out
+
+    @staticmethod
+    def _take_products(flat: Array, stage: Stage, W: Array) -> None:
+        """Subtract ``W'W`` where columns meet in a level."""
+        if stage.a.size:
+            product = W[0, stage.a] * W[0, stage.b]
+            for row in W[1:]:
+                product += row[stage.a] * row[stage.b]
+            flat -= np.bincount(stage.target, product, flat.size)
+        for square, entries, row, column, n_rows in stage.dense_rows:
+            view = flat[square.where].reshape(square.size, square.size)
+            dense = np.zeros((n_rows, square.size))
+            for values in W:
+                dense[row, column] = values[entries]
+                view -= dense.T @ dense
+
+    def _lambda_rows(self, square: Square, lambdas: list[Array], G: Array) -> Array:
+        """``Lambda' G`` for the columns of a square."""
+        out = np.empty_like(G)
+        for f, parts in zip(self.plan.crossed, square.parts, strict=True):
+            for k, part in enumerate(parts):
+                out[part] = lambdas[f][k, k] * G[part]
+                for m, other in enumerate(parts):
+                    if m != k and lambdas[f][m, k]:
+                        out[part] += lambdas[f][m, k] * G[other]
+        return out
+
+    def _lambda_times(self, square: Square, lambdas: list[Array], u: Array) -> Array:
+        """``Lambda u`` for the columns of a square."""
+        out = np.empty_like(u)
+        for f, parts in zip(self.plan.crossed, square.parts, strict=True):
+            for k, part in enumerate(parts):
+                out[part] = lambdas[f][k, k] * u[part]
+                for m, other in enumerate(parts):
+                    if m != k and lambdas[f][k, m]:
+                        out[part] += lambdas[f][k, m] * u[other]
+        return out
+
+    def _carry(self, at: ReducedSeveral, cross: Array) -> Carried:
+        """Carry columns with products ``cross`` (n_columns, c) through the elimination."""
+        from scipy.linalg import solve_triangular
+
+        plan, left = self.plan, cross.copy()
+        c = cross.shape[1]
+        removed = np.zeros((c, c))
+        out = Carried([], [], [], [], removed)
+        for stage, done in zip(plan.stages, at.stages, strict=True):
+            G = self._own_rows(left, stage.factor)
+            W = np.einsum("kmj,mcj->kcj", done.P, G)
+            flat_W = W.transpose(1, 0, 2).reshape(c, -1)
+            removed += flat_W @ flat_W.T
+            if stage.level.size:
+                for m in range(c):
+                    product = done.W_B[0] * W[0, m][stage.level]
+                    for k in range(1, len(W)):
+                        product += done.W_B[k] * W[k, m][stage.level]
+                    left[:, m] -= np.bincount(stage.column, product, plan.n_columns)
+            out.G.append(G)
+            out.W.append(W)
+        for square, done in zip(plan.squares, at.squares, strict=True):
+            G = left[square.columns]
+            W = solve_triangular(
+                done.root, self._lambda_rows(square, at.lambdas, G), lower=True, check_finite=False
+            )
+            removed += W.T @ W
+            out.dense_G.append(G)
+            out.dense_W.append(W)
+        return out
+
+    def _own_rows(self, values: Array, f: int) -> Array:
+        """Rows of one factor out of (n_columns, c), as (q, c, J)."""
+        q, J = self.factors[f].n_coefs, self.factors[f].n_levels
+        mine = values[self.plan.start[f] : self.plan.start[f] + q * J]
+        return mine.reshape(q, J, -1).transpose(0, 2, 1)
+
+    # ---- backward -----------------------------------------------------------------------
+
+    def _effects(self, at: ReducedSeveral, mix: Array) -> tuple[Array, Array]:
+        """``C Z'M`` and ``Z'V^-1 M`` for ``M = [X y] mix``, both (n_columns, c)."""
+        from scipy.linalg import solve_triangular
+
+        plan = self.plan
+        effects = np.zeros((plan.n_columns, mix.shape[1]))
+        scores = np.empty_like(effects)
+        parts = zip(plan.squares, at.squares, at.data.dense_W, at.data.dense_G, strict=True)
+        for square, done, W, G in parts:
+            u = solve_triangular(done.root, W @ mix, lower=True, trans=1, check_finite=False)
+            effects[square.columns] = self._lambda_times(square, at.lambdas, u)
+            scores[square.columns] = G @ mix - done.G @ effects[square.columns]
+        for s in reversed(range(len(plan.stages))):
+            stage, done, W = plan.stages[s], at.stages[s], at.data.W[s]
+            q, J = self.factors[stage.factor].n_coefs, self.factors[stage.factor].n_levels
+            e = np.einsum("kpj,pc->kcj", W, mix)
+            later_part = np.zeros((q, mix.shape[1], J))
+            if stage.level.size:
+                for c in range(mix.shape[1]):
+                    later = effects[:, c][stage.column]
+                    for k in range(q):
+                        e[k, c] -= np.bincount(stage.level, done.W_B[k] * later, J)
+                        later_part[k, c] = np.bincount(stage.level, done.B[k] * later, J)
+            own = np.einsum("kmj,kcj->mcj", done.P, e)
+            score = np.einsum("kpj,pc->kcj", at.data.G[s], mix) - later_part
+            score -= np.einsum("kmj,mcj->kcj", done.A, own)
+            rows = slice(plan.start[stage.factor], plan.start[stage.factor] + q * J)
+            effects[rows] = own.transpose(0, 2, 1).reshape(q * J, -1)
+            scores[rows] = score.transpose(0, 2, 1).reshape(q * J, -1)
+        return effects, scores
+
+    def score(
+        self, at: ReducedSeveral, beta: Array, root: Array, sigma2: float, restricted: bool
+    ) -> Score:
+        """Derivatives at ``at``, given ``beta`` and ``root``, the Cholesky factor of X'V^-1X."""
+        p = beta.size
+        mix = np.append(-beta, 1.0)[:, None]
+        if restricted:
+            mix = np.column_stack([np.vstack([np.linalg.inv(root).T, np.zeros(p)]), mix])
+        effects, scores = self._effects(at, mix)
+        slopes = self._traces(at)[1]
+        g, b, d = [], [], np.zeros((self.plan.n_columns, 0))
+        at_theta = []
+        for f, factor in enumerate(self.factors):
+            own = self._own_rows(scores, f)
+            H = own[:, :-1].reshape(factor.n_coefs, -1)
+            g.append(np.ascontiguousarray(own[:, -1]))
+            b.append(self._own_rows(effects, f)[:, -1])
+            slopes[f] = slopes[f] - H @ H.T - g[f] @ g[f].T / sigma2
+            mine = np.zeros((self.plan.n_columns, factor.at.size))
+            rows = slice(self.plan.start[f], self.plan.start[f] + b[f].size)
+            moved = directions(factor, g[f])
+            mine[rows] = moved.reshape(factor.at.size, -1).T
+            d = np.column_stack([d, mine])
+            at_theta.append(factor.at)
+        where = np.concatenate(at_theta)
+        average = np.empty((where.size, where.size))
+        average[np.ix_(where, where)] = self._inner(at, d, root) / sigma2
+        return Score([slopes[f] for f in range(len(self.factors))], g, b, average)
+
+    def _inner(self, at: ReducedSeveral, d: Array, root: Array) -> Array:
+        """``d'Z'P Z d`` for coefficient vectors ``d`` (n_columns, k)."""
+        p = root.shape[0]
+        Ad = self._times_gram(d)
+        X = self._cross[:, :p]
+        removed = self._carry(at, np.column_stack([X, Ad])).removed
+        along_X = np.linalg.solve(root, X.T @ d - removed[:p, p:])
+        return d.T @ Ad - removed[p:, p:] - along_X.T @ along_X
+
+    def _times_gram(self, d: Array) -> Array:
+        """``Z'Z d`` for coefficient vectors ``d`` (n_columns, k)."""
+        plan, out = self.plan, np.zeros_like(d)
+        for c in range(d.shape[1]):
+            for f, factor in enumerate(self.factors):
+                rows = slice(plan.start[f], plan.start[f] + factor.n_coefs * factor.n_levels)
+                v = d[rows, c].reshape(factor.n_coefs, -1)
+                if v.any():
+                    out[rows, c] += np.einsum("kmj,mj->kj", self.own[f], v).ravel()
+            for (f, g), link in plan.links.items():
+                for k in range(self.factors[f].n_coefs):
+                    i = plan.columns_of(f, k, link.first)
+                    for m in range(self.factors[g].n_coefs):
+                        j = plan.columns_of(g, m, link.second)
+                        values = self.between[f, g][k, m]
+                        out[:, c] += np.bincount(i, values * d[j, c], plan.n_columns)
+                        out[:, c] += np.bincount(j, values * d[i, c], plan.n_columns)
+        return out
+
+    def _traces(
+        self, at: ReducedSeveral, *, all_stages: bool = False
+    ) -> tuple[Array, dict[int, Array], dict[int, Array]]:
+        """Conditional covariances where needed, and the sum over levels of ``Z_f'V^-1 Z_f``.
+
+        Returns C in the order of ``flat``, the sums by factor, and C's diagonal blocks (q, q, J)
+        by factor (of the first factor only with ``all_stages``).
+        """
+        plan = self.plan
+        C, slopes, blocks = np.empty(plan.flat_size), {}, {}
+        for f in plan.crossed:
+            q, J = self.factors[f].n_coefs, self.factors[f].n_levels
+            slopes[f], blocks[f] = np.zeros((q, q)), np.empty((q, q, J))
+        for square, done in zip(plan.squares, at.squares, strict=True):
+            K_inverse = _inverse_from_root(done.root)
+            half = self._lambda_times(square, at.lambdas, K_inverse)
+            CC = self._lambda_times(square, at.lambdas, half.T)
+            C[square.where] = CC.ravel()
+            for f, parts in zip(plan.crossed, square.parts, strict=True):
+                slopes[f] += _trace_in_square(at.lambdas[f], parts, done, K_inverse, CC)
+                for k, part in enumerate(parts):
+                    levels = square.columns[part] - plan.start[f] - k * self.factors[f].n_levels
+                    for m, other in enumerate(parts):
+                        blocks[f][k, m, levels] = np.diagonal(CC[part, other])
+        for s in reversed(range(len(plan.stages))):
+            stage, done = plan.stages[s], at.stages[s]
+            f, q = stage.factor, len(done.W_B)
+            h = done.B.copy()
+            for m in range(q):
+                for k in range(q):
+                    h[m] -= done.W_A[k, m][stage.level] * done.W_B[k]
+            own = np.sum(done.A, axis=2) - np.einsum("kmj,knj->mn", done.W_A, done.W_A)
+            half = np.take(C, stage.target)
+            half[stage.itself] *= 0.5
+            slopes[f] = own - _pair_sum(stage, h, half, C)
+            if s or all_stages:
+                WC = _times_later(stage, done.W_B, half, C)
+                inner = np.empty_like(done.P)
+                for k in range(q):
+                    for m in range(q):
+                        inner[k, m] = np.bincount(stage.level, WC[k] * done.W_B[m], done.P.shape[2])
+                    inner[k, k] += 1.0
+                blocks[f] = np.einsum("kmj,klj,lnj->mnj", done.P, inner, done.P, optimize=q > 1)
+                if s:
+                    C[stage.blocks] = blocks[f].ravel()
+                    C[stage.entries] = -_apply_transposed(done.P, WC, stage.level).ravel()
+        return C, slopes, blocks
+
+    def relative_covariances(self, at: ReducedSeveral) -> list[Array]:
+        """Conditional covariance of the random effects over sigma^2, one (J, q, q) a factor."""
+        blocks = self._traces(at, all_stages=True)[2]
+        return [blocks[f].transpose(2, 0, 1) for f in range(len(self.factors))]
+
+
+def _own_products(factor: Factor, Z: Array) -> Array:
+    return _products(factor.index, factor.n_levels, Z, Z)
+
+
+def _products(index: NDArray[np.intp], size: int, first: Array, second: Array) -> Array:
+    """Sums over rows of the products of two sets of columns, (q, m, size)."""
+    out = np.empty((len(first), len(second), size))
+    for k, z in enumerate(first):
+        for m, x in enumerate(second):
+            out[k, m] = np.bincount(index, z * x, size)
+    return out
+
+
+def _apply(P: Array, B: Array, level: NDArray[np.intp]) -> Array:
+    """``P_j B`` entry by entry: P (q, q, J), B (q, nnz)."""
+    out = np.empty_like(B)
+    for k in range(len(B)):
+        out[k] = P[k, 0][level] * B[0]
+        for m in range(1, len(B)):
+            out[k] += P[k, m][level] * B[m]
+    return out
+
+
+def _apply_transposed(P: Array, B: Array, level: NDArray[np.intp]) -> Array:
+    return _apply(P.transpose(1, 0, 2), B, level)
+
+
+def _inverse_from_root(root: Array) -> Array:
+    """Inverse of ``root root'``."""
+    from scipy.linalg.lapack import dpotri
+
+    upper, info = dpotri(root.T)
+    if info:
+        raise np.linalg.LinAlgError("The system of the crossed factors is singular.")
+    upper = np.triu(upper)
+    return upper + np.triu(upper, 1).T
+
+
+def _trace_in_square(
+    Lambda: Array, parts: list[slice], done: FactoredSquare, K_inverse: Array, C: Array
+) -> Array:
+    """Sum over the levels in a square of the diagonal blocks of ``G - G C G``.
+
+    From ``(G - G C G) Lambda = G Lambda K^-1`` where Lambda is regular: a pass over the square
+    instead of a product of matrices.
+    """
+    q = len(parts)
+    out = np.empty((q, q))
+    spread = np.linalg.svd(Lambda, compute_uv=False)
+    if spread.min() > 1e-6 * max(1.0, spread.max()):
+        for k, rows in enumerate(parts):
+            for m, cols in enumerate(parts):
+                out[k, m] = np.vdot(done.scaled[:, rows], K_inverse[:, cols])
+        out = np.linalg.solve(Lambda.T, out.T).T
+        return 0.5 * (out + out.T)
+    for k, rows in enumerate(parts):
+        GC = done.G[rows] @ C
+        for m, cols in enumerate(parts):
+            out[k, m] = np.trace(done.G[rows, cols]) - np.vdot(GC, done.G[cols])
+    return out
+
+
+def _pair_sum(stage: Stage, h: Array, half: Array, C: Array) -> Array:
+    """Sum over levels of ``h_j C h_j'``; ``half`` is C for each pair, halved where a is b."""
+    q = len(h)
+    out = np.empty((q, q))
+    for m in range(q):
+        for n in range(m + 1):
+            product = h[m, stage.a] * h[n, stage.b]
+            if m != n:
+                product += h[n, stage.a] * h[m, stage.b]
+                out[m, n] = np.vdot(product, half)
+            else:
+                out[m, n] = 2.0 * np.vdot(product, half)
+            out[n, m] = out[m, n]
+    for square, entries, row, column, n_rows in stage.dense_rows:
+        CC = C[square.where].reshape(square.size, square.size)
+        dense = np.zeros((q, n_rows, square.size))
+        dense[:, row, column] = h[:, entries]
+        for m in range(q):
+            times = dense[m] @ CC
+            for n in range(q):
+                out[m, n] += np.vdot(times, dense[n])
+    return out
+
+
+def _times_later(stage: Stage, W: Array, half: Array, C: Array) -> Array:
+    """``W_j C_ll`` at the entries of each level."""
+    out = np.empty_like(W)
+    for k, w in enumerate(W):
+        out[k] = np.bincount(stage.a, w[stage.b] * half, w.size)
+        out[k] += np.bincount(stage.b, w[stage.a] * half, w.size)
+    for square, entries, row, column, n_rows in stage.dense_rows:
+        CC = C[square.where].reshape(square.size, square.size)
+        for k, w in enumerate(W):
+            dense = np.zeros((n_rows, square.size))
+            dense[row, column] = w[entries]
+            out[k, entries] += (dense @ CC)[row, column]
+    return out
