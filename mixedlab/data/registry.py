@@ -199,7 +199,7 @@ def datasets(name: str | None = None) -> pd.DataFrame | Dataset:
 
 def _find(name: str) -> Dataset:
     known = registry()
-    if name not in known:
+    if not isinstance(name, str) or name not in known:
         raise DataError(
             f"There is no data set {name!r}.{nearest(str(name), known)} "
             "ml.datasets() lists them all."

@@ -80,6 +80,8 @@ def test_unknown_name_gives_the_nearest():
         ml.load("sleep_study")
     with pytest.raises(ValueError, match=r"ml\.datasets\(\) lists them all"):
         ml.load("zzz")
+    with pytest.raises(ValueError, match="There is no data set"):
+        ml.load(["sleepstudy"])
 
 
 def test_datasets_lists_and_describes():

@@ -35,6 +35,25 @@ def test_efron_and_morris_figures(baseball):
     assert total_squared_error(shrunk.estimate, truth) == pytest.approx(5.01, abs=0.005)
 
 
+def test_figures_that_chapter_3_tells_in_its_text(baseball):
+    players, x, season = baseball
+    shrunk = rate_scale(james_stein(x).estimate, 45)
+    own = players["hits"] / 45
+    assert np.sum(np.abs(shrunk - season) < np.abs(own - season)) == 15
+    clemente = players["player"] == "Clemente"
+    assert shrunk[clemente][0] == pytest.approx(0.290, abs=5e-4)
+    points = 1000 * (np.abs(shrunk - season) - np.abs(own - season))[clemente]
+    assert points.iloc[0] == pytest.approx(2, abs=0.5)
+    theta = arcsine_scale(season, 45)
+    assert np.var(x, ddof=1) == pytest.approx(1.12, abs=5e-3)
+    assert np.sum((theta - theta.mean()) ** 2) == pytest.approx(6.5, abs=5e-3)
+    away = x - x.mean()
+    assert away @ (theta - x.mean()) / (away @ away) == pytest.approx(0.15, abs=5e-3)
+    errors = [total_squared_error(e, theta) for e in (x, james_stein(x).estimate)]
+    assert errors == pytest.approx([19.90, 6.27], abs=5e-3)
+    assert players["remaining_at_bats"].mean() == pytest.approx(387, abs=1)
+
+
 def test_on_the_table_shipped_pooling_in_part_beats_both_ends(baseball):
     _, x, season = baseball
     truth = arcsine_scale(season, 45)
