@@ -42,6 +42,7 @@ from mixedlab.engine.terms import RandomTerm
 Array = NDArray[np.float64]
 
 _NEWTON_STEPS = 200
+_SMALL = 4_000_000  # cells of a dense level-by-coordinate matrix
 
 
 class CrossedLikelihood:
@@ -269,6 +270,9 @@ class _EliminatedSystem:
                 "Crossed factors with so many levels need a dense matrix of "
                 f"{self.n_cells * 8 / 1e9:.1f} GB. Fit fewer crossed levels, or drop a factor."
             )
+        # one piece in the coordinates' own order, and not large: dense products are quicker
+        one_piece = sizes.size == 1
+        self.is_small = one_piece and self.J1 * self.n_coords <= _SMALL
         # pieces of one size form a stack: where each of its cells stands in the flat array
         self.stacks = []
         for s in np.unique(sizes):
@@ -283,6 +287,12 @@ class _EliminatedSystem:
     def _cell(self, a: NDArray, b: NDArray) -> NDArray:
         """Flat position in S of the cell of two coordinates of one piece."""
         return self.offset[a] + self.local[a] * self.size[a] + self.local[b]
+
+    def _dense(self, values: Array) -> Array:
+        """A (J1, n_coords) matrix from one value for each pair."""
+        out = np.zeros(self.J1 * self.n_coords)
+        out[self.pair_keys] = values
+        return out.reshape(self.J1, self.n_coords)
 
     def _sparse(self, values: Array):
         """A (J1, n_coords) sparse matrix from one value for each pair."""
@@ -323,9 +333,13 @@ class _EliminatedSystem:
                     self._cell(self.coords[r], self.coords[p]), W * rest[r] * rest[p], self.n_cells
                 )
         for a in range(q1):
-            M = self._sparse(half[a])
-            product = (M.T @ M).tocoo()
-            S[self._cell(product.row, product.col)] -= product.data
+            if self.is_small:
+                M = self._dense(half[a])
+                S -= (M.T @ M).ravel()
+            else:
+                M = self._sparse(half[a])
+                product = (M.T @ M).tocoo()
+                S[self._cell(product.row, product.col)] -= product.data
         self.S_factors = []
         for cells, _ in self.stacks:
             s = round(cells.shape[1] ** 0.5)
@@ -396,6 +410,9 @@ class _EliminatedSystem:
 
     def _times_S_inv(self, T: Array) -> Array:
         """(T S^-1) at the pairs, T given at the pairs; levels of block 1 by the chunk."""
+        if self.is_small:
+            product = self._dense(T) @ self.S_inv.reshape(self.n_coords, -1)
+            return product.ravel()[self.pair_keys]
         M = self._sparse(T)
         if len(self.stacks) == 1 and len(self.S_factors[0]) == 1:  # one piece: a dense product
             coords = self.stacks[0][1][0]

@@ -61,8 +61,7 @@ def confint(
     Returns
     -------
     DataFrame
-        ``lower, upper``; rows in the order sd and correlations, sigma, fixed effects. A
-        generalised fit has Wald intervals for fixed effects only.
+        ``lower, upper``; rows in the order sd and correlations, sigma, fixed effects.
     """
     import pandas as pd
 
@@ -129,8 +128,13 @@ def _wald(fit: MixedFit, level: float, df: str) -> pd.DataFrame:
     found = approximation(fit, df)
     half = stats.t.ppf(0.5 + level / 2.0, found.df) * found.se
     ends = {}
+    z = float(stats.norm.ppf(0.5 + level / 2.0))
     if isinstance(fit, LinearFit):
-        ends |= _wald_of_variances(fit, float(stats.norm.ppf(0.5 + level / 2.0)))
+        ends |= _wald_of_variances(fit, z)
+    elif hasattr(fit, "vcov_parameters"):
+        from .generalized_intervals import wald_of_variances
+
+        ends |= wald_of_variances(fit, z)
     ends |= {
         name: (beta - h, beta + h) for name, beta, h in zip(fit.names, fit.beta, half, strict=True)
     }
