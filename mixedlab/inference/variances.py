@@ -17,11 +17,11 @@ from numpy.typing import NDArray
 
 from ..engine.layout import lower_triangle
 from ..engine.optimise import minimise
-from ..engine.profiled import factor_of
 from ..models.fit import MixedFit
 from ..models.linear import LinearFit
 
 if TYPE_CHECKING:
+    from ..engine.profiled import Evaluation
     from ..models.generalized import GeneralizedFit
 
 Array = NDArray[np.float64]
@@ -126,7 +126,7 @@ class VarianceHeld:
         fit, parts = self.fit, []
         for t, (cov, order) in enumerate(zip(fit.covariances, self.orders, strict=True)):
             scale = self.scales[t]
-            M = factor_of(cov[np.ix_(order, order)] / fit.sigma**2) * scale[:, None]
+            M = _root(cov[np.ix_(order, order)] / fit.sigma**2) * scale[:, None]
             # At zero the gradient vanishes: a variance that should grow would stay there.
             M[np.diag_indices_from(M)] = np.maximum(np.diag(M), 0.03)
             parts.append(self._free_of(t, M))
@@ -175,11 +175,11 @@ class VarianceHeld:
             ordered = np.all(order[:-1] < order[1:])
             lambdas.append(own if ordered else _lower(own))
         s2 = (sigma / problem.y_scale) ** 2
-        point = problem(problem.from_user(fit.layout.pack(lambdas)), sigma**2)
+        point = fit.evaluate(fit.layout.pack(lambdas), sigma)
         if not np.isfinite(point.value):
             return np.inf, np.full_like(free, np.nan)
         parts, by_first = [], 0.0
-        slopes = problem._slope_of_terms(point)
+        slopes = self._slopes(point)
         for t, (M, Q, R) in enumerate(zip(matrices, slopes, problem.z_bases, strict=True)):
             order, scale = self.orders[t], self.scales[t]
             inverse = np.diag(1.0 / scale)
@@ -192,6 +192,14 @@ class VarianceHeld:
             by_residual = problem.nu - _residual_sum(point) / s2
             parts.append(np.array([2.0 * by_residual + by_first]))
         return point.value, np.concatenate(parts)
+
+    def _slopes(self, point: Evaluation) -> list[Array]:
+        """Derivative of the deviance in T of each term, in the order given."""
+        slopes: list[Array] = [np.empty(0)] * len(self.fit.terms)
+        for f, Q in zip(self.fit.layout.factors, point.score.slope, strict=True):
+            for t, where in zip(f.terms, f.columns, strict=True):
+                slopes[t] = Q[where, where]
+        return slopes
 
     # The free entries of M, row by row: what is left of row 0 (sd held) or row 1 (correlation).
 
@@ -287,15 +295,22 @@ def can_be_held(fit: MixedFit, parameter: Parameter) -> bool:
     )
 
 
-def _residual_sum(point: object) -> float:
+def _residual_sum(point: Evaluation) -> float:
     gram = point.reduced.gram
     cross = np.linalg.solve(point.root, gram[:-1, -1])
     return float(gram[-1, -1] - cross @ cross)
 
 
-def _lower(M: Array) -> Array:
-    """Lower triangular matrix with the same ``M M'``."""
-    return np.linalg.qr(M.T, mode="r").T
+def _lower(half: Array) -> Array:
+    """Lower triangular matrix L, diagonal not negative, with ``L L' = half half'``."""
+    lower = np.linalg.qr(half.T, mode="r").T
+    return lower * np.where(np.diag(lower) < 0, -1.0, 1.0)
+
+
+def _root(T: Array) -> Array:
+    """Lower triangular L with ``L L' = T``, for T positive semidefinite."""
+    values, vectors = np.linalg.eigh(T)
+    return _lower(vectors * np.sqrt(np.maximum(values, 0.0)))
 
 
 def _bfgs(hessian: Array, step: Array, change: Array) -> Array:

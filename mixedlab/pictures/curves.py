@@ -1,0 +1,145 @@
+"""Curves: each group's line with the population's, and the profile of a parameter."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from ..data.errors import MixedlabError, nearest
+from ..inference.profiles import Profile, profile
+from .style import BLUE, GREY, LIGHT, ORANGE, SKY, axes_or_new, term_of
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from ..models.fit import MixedFit
+
+_GRID = 60
+
+
+def spaghetti(
+    fit: MixedFit,
+    data: pd.DataFrame,
+    x: str,
+    group: str | None = None,
+    *,
+    at_most: int = 60,
+    ax: Axes | None = None,
+) -> Axes:
+    """Each group's data and fitted curve, and the population's curve through them.
+
+    Parameters
+    ----------
+    fit : MixedFit
+        From a formula.
+    data : DataFrame
+        The table that was fitted.
+    x : str
+        Numeric column for the horizontal axis. Other columns are held at each group's own
+        typical value (median, or most frequent level), and at the table's for the population.
+    group : str, optional
+        Grouping factor, one column; by default that of the first term.
+    at_most : int
+        Groups drawn; where there are more, evenly spaced ones.
+    ax : matplotlib Axes, optional
+    """
+    if x not in data.columns:
+        raise MixedlabError(f"There is no column {x!r} in the data.{nearest(x, data.columns)}")
+    name = fit.terms[term_of(fit, group)].group
+    if name not in data.columns:
+        raise MixedlabError(
+            f"{name!r} combines columns; name a grouping factor that is one column with group=."
+        )
+    rows = data.iloc[fit.design.rows].reset_index(drop=True)
+    levels = list(dict.fromkeys(rows[name]))
+    shown = [levels[i] for i in np.unique(np.linspace(0, len(levels) - 1, at_most).astype(int))]
+    ax = axes_or_new(ax)
+    for i, level in enumerate(shown):
+        own = rows[rows[name] == level].sort_values(x)
+        y = fit.y[own.index]
+        ax.plot(own[x], y, "-", color=LIGHT, linewidth=0.6, zorder=1)
+        ax.plot(own[x], y, ".", color=LIGHT, markersize=3, zorder=1)
+        grid = _typical(own, x)
+        label = "each group, fitted" if i == 0 else None
+        curve = fit.predict(grid, kind="conditional")
+        ax.plot(grid[x], curve, color=SKY, linewidth=0.9, zorder=2, label=label)
+    grid = _typical(rows, x)
+    population = fit.predict(grid, kind="population")
+    ax.plot(grid[x], population, color=ORANGE, linewidth=2.8, zorder=3, label="population")
+    ax.set_xlabel(x)
+    ax.set_ylabel(fit.formula.split("~")[0].strip())
+    if len(shown) < len(levels):
+        ax.set_title(f"{len(shown)} of {len(levels)} levels of {name}", fontsize="small")
+    ax.legend(fontsize="small")
+    return ax
+
+
+def _typical(rows: pd.DataFrame, x: str) -> pd.DataFrame:
+    """Rows that differ in x only, over its range."""
+    columns = {name: pd.Series([_middle(column)] * _GRID) for name, column in rows.items()}
+    columns[x] = pd.Series(np.linspace(rows[x].min(), rows[x].max(), _GRID))
+    return pd.DataFrame(columns)
+
+
+def _middle(column: pd.Series) -> object:
+    """A typical value that occurs (a number may be a label): the median, or the commonest."""
+    if pd.api.types.is_numeric_dtype(column):
+        return column.sort_values(ignore_index=True)[(len(column) - 1) // 2]
+    return column.mode().iloc[0]
+
+
+def profile_zeta(
+    fit: MixedFit | Profile,
+    parameter: str,
+    *,
+    level: float = 0.95,
+    ax: Axes | None = None,
+) -> Axes:
+    """The signed root of the deviance's rise against a parameter's value.
+
+    A straight line means that the estimate is as good as normal and that the Wald interval will
+    do. The dashed tangent at the estimate is what Wald assumes.
+
+    Parameters
+    ----------
+    fit : MixedFit or Profile
+        A profile made by `mixedlab.inference.profiles.profile` is not made again.
+    parameter : str
+        A row's name in ``fit.confint(method="profile")``.
+    level : float
+        Level of the interval that is marked.
+    ax : matplotlib Axes, optional
+    """
+    from scipy.special import ndtri
+
+    made = fit if isinstance(fit, Profile) else profile(fit, [parameter], level)
+    if parameter not in made.curves:
+        raise MixedlabError(
+            f"There is no profile of {parameter!r}.{nearest(parameter, made.curves)}"
+        )
+    curve = made.curves[parameter]
+    if curve.value.size < 2:
+        raise MixedlabError(f"{parameter!r} is not defined: one of its variances is zero.")
+    z = float(ndtri(0.5 + level / 2))
+    ax = axes_or_new(ax)
+    ends = [curve.at(-z), curve.at(z)]
+    smooth = np.linspace(curve.zeta[0], curve.zeta[-1], 200)
+    ax.plot([curve.at(v) for v in smooth], smooth, color=BLUE, linewidth=2, label="profile")
+    ax.plot(curve.value, curve.zeta, ".", color=BLUE)
+    here = int(np.argmin(np.abs(curve.zeta)))
+    near = [k for k in (here - 1, here + 1) if 0 <= k < curve.zeta.size]
+    slope = np.mean([(curve.zeta[k]) / (curve.value[k] - curve.estimate) for k in near])
+    span = np.array([curve.value[0], curve.value[-1]])
+    ax.plot(span, slope * (span - curve.estimate), "--", color=GREY, label="if it were normal")
+    for end, sign in zip(ends, (-1, 1), strict=True):
+        ax.vlines(end, min(0, sign * z), max(0, sign * z), color=ORANGE, linewidth=1.2)
+        ax.plot(end, sign * z, "D", color=ORANGE, markersize=5)
+    ax.hlines(0, *ends, color=ORANGE, linewidth=2.5, label=f"{100 * level:g} % interval")
+    ax.plot(curve.estimate, 0, "o", color=BLUE)
+    ax.set_ylim(1.1 * curve.zeta[0] - 0.1, 1.1 * curve.zeta[-1] + 0.1)
+    ax.set_xlabel(parameter)
+    ax.set_ylabel("zeta")
+    ax.legend(fontsize="small")
+    return ax

@@ -1,0 +1,218 @@
+"""Pictures of the predicted random effects: caterpillar, shrinkage arrows, ellipse."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..data.errors import MixedlabError
+from .style import BLUE, GREY, LIGHT, ORANGE, axes_or_new, coef_of, term_of
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from ..models.fit import MixedFit
+
+Array = NDArray[np.float64]
+_MOST_LABELS = 40
+
+
+def caterpillar(
+    fit: MixedFit,
+    group: str | None = None,
+    coef: str | None = None,
+    *,
+    level: float = 0.95,
+    ax: Axes | None = None,
+) -> Axes:
+    """Predicted effects in order of size, each with its interval.
+
+    Parameters
+    ----------
+    fit : MixedFit
+    group : str, optional
+        Grouping factor; by default that of the first term.
+    coef : str, optional
+        Random coefficient; by default the first.
+    level : float
+        Coverage of the intervals, from the conditional standard deviations.
+    ax : matplotlib Axes, optional
+
+    Returns
+    -------
+    Axes
+        Levels are named where there are at most 40.
+    """
+    from scipy.special import ndtri
+
+    t = term_of(fit, group)
+    term = fit.terms[t]
+    k = coef_of(term, coef)
+    effect = fit.b[t][:, k]
+    sd = np.sqrt(np.maximum(fit.b_covariances[t][:, k, k], 0.0))
+    order = np.argsort(effect, kind="stable")
+    place = np.arange(order.size)
+    few = order.size <= _MOST_LABELS
+    ax = axes_or_new(ax, height=max(3.0, 0.22 * order.size + 1.0) if few else 4.4)
+    half = ndtri(0.5 + level / 2) * sd[order]
+    ax.axvline(0.0, color=GREY, linestyle="--", linewidth=1)
+    ax.hlines(place, effect[order] - half, effect[order] + half, color=BLUE, linewidth=1.2)
+    ax.plot(effect[order], place, "o", color=BLUE, markersize=4 if few else 2)
+    if few:
+        ax.set_yticks(place, [str(term.levels[j]) for j in order])
+        ax.set_ylabel(term.group)
+    else:
+        ax.set_yticks([])
+        ax.set_ylabel(f"{order.size} levels of {term.group}, by effect")
+    ax.set_xlabel(f"Effect on {term.names[k]}, with {100 * level:g} % interval")
+    return ax
+
+
+def shrinkage(
+    fit: MixedFit,
+    group: str | None = None,
+    coefs: tuple[str, str] | None = None,
+    *,
+    ax: Axes | None = None,
+) -> Axes:
+    """Arrows from each group's own estimate to the one that borrows from the others.
+
+    The own estimate is least squares within the group, other terms of the model at their
+    estimates. With one random coefficient the arrows are vertical, one a group, by number of
+    rows; with two they move in the plane of both.
+
+    Parameters
+    ----------
+    fit : LinearFit
+    group : str, optional
+    coefs : pair of str, optional
+        Two random coefficients; by default the first two.
+    ax : matplotlib Axes, optional
+    """
+    t = term_of(fit, group)
+    term = fit.terms[t]
+    centre = np.array([dict(zip(fit.names, fit.beta, strict=True)).get(n, 0.0) for n in term.names])
+    own, counts = own_estimates(fit, t)
+    pulled = centre + fit.b[t]
+    known = np.isfinite(own).all(axis=1)
+    ax = axes_or_new(ax)
+    if term.n_coefs == 1:
+        order = np.argsort(counts, kind="stable")
+        order = order[known[order]]
+        x = np.arange(order.size)
+        start, stop = np.column_stack([x, own[order, 0]]), np.column_stack([x, pulled[order, 0]])
+        ax.axhline(centre[0], color=GREY, linestyle="--", linewidth=1, label="population")
+        ax.set_xlabel(f"{term.group}, from few rows to many")
+        ax.set_ylabel(term.names[0])
+        ax.set_xticks([])
+    else:
+        names = coefs or term.names[:2]
+        k = [coef_of(term, name) for name in names]
+        start, stop = own[known][:, k], pulled[known][:, k]
+        ax.plot(*centre[k], "+", color=GREY, markersize=14, markeredgewidth=2, label="population")
+        ax.set_xlabel(names[0])
+        ax.set_ylabel(names[1])
+    ax.plot(*start.T, "o", color=ORANGE, markerfacecolor="none", label="own estimate")
+    ax.plot(*stop.T, "o", color=BLUE, markersize=4, label="with partial pooling")
+    ax.quiver(
+        *start.T,
+        *(stop - start).T,
+        angles="xy",
+        scale_units="xy",
+        scale=1,
+        color=LIGHT,
+        width=0.003,
+        zorder=1,
+    )
+    if not known.all():
+        ax.set_title(
+            f"{np.sum(~known)} of {known.size} groups are too small for an own estimate",
+            fontsize="small",
+        )
+    ax.legend(fontsize="small")
+    return ax
+
+
+def own_estimates(fit: MixedFit, t: int) -> tuple[Array, NDArray[np.intp]]:
+    """Coefficients (J, q) of each level by least squares on its own rows, and its row counts.
+
+    NaN where a level's rows do not determine them.
+    """
+    if fit.family != "gaussian":
+        raise MixedlabError("Shrinkage arrows are for linear mixed models.")
+    term = fit.terms[t]
+    J, q = term.n_levels, term.n_coefs
+    varies = np.array([name in term.names for name in fit.names])
+    rest = fit.y - fit.X[:, ~varies] @ fit.beta[~varies]
+    if fit.offset is not None:
+        rest = rest - fit.offset
+    for other, b in zip(fit.terms, fit.b, strict=True):
+        if other is not term:
+            rest = rest - np.einsum("ik,ik->i", other.Z, b[other.index])
+    w = np.ones(fit.n_obs) if fit.weights is None else fit.weights
+    gram, cross = np.empty((J, q, q)), np.empty((J, q))
+    for a in range(q):
+        cross[:, a] = np.bincount(term.index, w * term.Z[:, a] * rest, minlength=J)
+        for b in range(q):
+            gram[:, a, b] = np.bincount(term.index, w * term.Z[:, a] * term.Z[:, b], minlength=J)
+    counts = np.bincount(term.index, minlength=J)
+    scale = np.sqrt(np.maximum(np.diagonal(gram, axis1=1, axis2=2), 1e-300))
+    unit = gram / (scale[:, :, None] * scale[:, None, :])
+    determined = (np.linalg.eigvalsh(unit)[:, 0] > 1e-9) & (counts >= q)
+    own = np.full((J, q), np.nan)
+    own[determined] = np.linalg.solve(gram[determined], cross[determined][:, :, None])[:, :, 0]
+    return own, counts
+
+
+def ellipse(
+    fit: MixedFit,
+    group: str | None = None,
+    coefs: tuple[str, str] | None = None,
+    *,
+    levels: Sequence[float] = (0.5, 0.95),
+    ax: Axes | None = None,
+) -> Axes:
+    """The estimated distribution of two random coefficients, with the predicted effects on it.
+
+    The dots lie closer together than the ellipses say: predictions are shrunken.
+
+    Parameters
+    ----------
+    fit : MixedFit
+    group : str, optional
+    coefs : pair of str, optional
+        By default the first two.
+    levels : sequence of float
+        Shares of groups that the ellipses hold.
+    ax : matplotlib Axes, optional
+    """
+    t = term_of(fit, group, n_coefs=2)
+    term = fit.terms[t]
+    names = coefs or term.names[:2]
+    k = [coef_of(term, name) for name in names]
+    cov = fit.covariances[t][np.ix_(k, k)]
+    values, axes = np.linalg.eigh(cov)
+    half = axes * np.sqrt(np.maximum(values, 0.0))
+    angle = np.linspace(0.0, 2.0 * np.pi, 200)
+    circle = np.array([np.cos(angle), np.sin(angle)])
+    ax = axes_or_new(ax, 5.4, 4.8)
+    for level, dash in zip(sorted(levels), ("-", "--", ":", "-."), strict=False):
+        # Two squared standard normals exceed -2 log(1 - level) with probability 1 - level.
+        curve = half @ circle * np.sqrt(-2.0 * np.log(1.0 - level))
+        ax.plot(*curve, dash, color=ORANGE, linewidth=1.5, label=f"{100 * level:g} % of groups")
+    ax.plot(*fit.b[t][:, k].T, "o", color=BLUE, markersize=4, label="predicted effects")
+    sd = np.sqrt(np.maximum(np.diag(cov), 0.0))
+    if sd.min() > 0:
+        ax.set_title(
+            f"sd {sd[0]:.3g} and {sd[1]:.3g}, correlation {cov[0, 1] / sd.prod():.2f}",
+            fontsize="medium",
+        )
+    ax.axhline(0, color=LIGHT, linewidth=0.8, zorder=0)
+    ax.axvline(0, color=LIGHT, linewidth=0.8, zorder=0)
+    ax.set_xlabel(f"Effect on {names[0]}")
+    ax.set_ylabel(f"Effect on {names[1]}")
+    ax.legend(fontsize="small")
+    return ax
