@@ -14,13 +14,24 @@ _HOME_OF = {
     "cells": "cells_in_donors",
     "diary": "stress_diary",
     "fibre": "fibre_response",
+    "trials": "single_neuron_trials",
+    "villages": "village_outcomes",
+    "dropout": "trial_with_dropout",
+    "batches": "donors_by_batches",
     "contamination": "negative_controls",
+    "couples": "actor_partner",
+    "relatives": "genotyped_relatives",
+    "scans": "brain_scans",
+    "wards": "ward_years",
+    "consumers": "consumers_in_countries",
+    "devices": "semiconductor_devices",
 }
 _SHARED = {
     "Draws": "draws",
     "Simulated": "scenario",
     "Parameter": "scenario",
     "slope_covariance": "fibre_response",
+    "first_stage": "brain_scans",
 }
 __all__ = [*_HOME_OF, *_SHARED, "scenarios"]
 
