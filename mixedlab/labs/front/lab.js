@@ -4,29 +4,27 @@
 // behaviour to its data-ml attributes and draws the scenes that Python sends. It knows nothing of
 // statistics and nothing of its host. The messages are described in PROTOCOL.md.
 
+import { Controls } from "./controls.js";
+import { readLink, SKIPPED, STAGES, writeLink } from "./link.js";
 import { Plot } from "./plot.js";
+import { Replicates } from "./replicates.js";
 import { Requests } from "./requests.js";
-import { snap } from "./scale.js";
 
-const STAGES = ["data", "estimate", "truth"];
 const SPEAK_AFTER = 350; // ms without a change before the summary is spoken
+const SLOW_AFTER = 2500; // ms after which the reader is told that Python is still at work
 const SAME_GESTURE = 900; // ms within which changes of one control are one step back
-const CHUNK_MS = 100; // replicates come in pieces of about this length, so that they can be stopped
-const MOST_AT_ONCE = 250;
 
 class LabView {
   constructor(model, root) {
     this.model = model;
     this.root = root;
     this.description = model.get("description");
-    this.controls = new Map(this.description.controls.map((c) => [c.field, c]));
     this.undo = new AbortController(); // removes every listener at once
     this.plots = new Map();
     this.past = [];
     this.answer = null;
     this.stage = 0;
     this.live = false;
-    this.replicates = { values: {}, done: 0, goal: 0, chunk: 1, way: Infinity };
     this.requests = new Requests(model, this.description.name, {
       onScene: (message) => this.received(message.state, message.scene),
       onReplicate: (message) => this.receivedReplicates(message),
@@ -36,8 +34,10 @@ class LabView {
     this.state = this.startState();
     this.wanted = this.state;
     this.makePlots();
+    this.makeReplicates();
     this.bindGate();
-    this.bindControls();
+    const change = (patch, source) => this.change(patch, source);
+    this.inputs = new Controls(root, this.description, change, this.undo.signal);
     this.bindTools();
     this.bindTraits();
     this.start();
@@ -76,17 +76,23 @@ class LabView {
   }
 
   makePlots() {
-    for (const figure of this.all("panel")) {
-      const box = this.part("plot", figure);
-      this.plots.set(figure.dataset.panel, { figure, box, plot: null });
-    }
+    for (const figure of this.all("panel")) this.plots.set(figure.dataset.panel, { figure });
   }
 
-  plotIn({ box }, title) {
-    return new Plot(box, {
+  plotIn(figure, title) {
+    return new Plot(this.part("plot", figure), {
       label: title,
       onDrag: (patch, source) => this.change(patch, source),
-      controlOf: (field) => this.controls.get(field),
+      controlOf: (field) => this.inputs.fields.get(field),
+    });
+  }
+
+  makeReplicates() {
+    if (!this.part("replicates")) return;
+    this.replicates = new Replicates((name) => this.part(name), {
+      ask: (...what) => this.requests.askReplicates(this.wanted, ...what),
+      drop: () => this.requests.dropReplicates(),
+      makePlot: (figure, title) => this.plotIn(figure, title),
     });
   }
 
@@ -108,9 +114,17 @@ class LabView {
 
   ask(state) {
     this.wanted = state;
-    this.clearReplicates();
+    this.replicates?.clear();
     this.showControls();
     this.requests.askScene(state);
+    clearTimeout(this.slow);
+    this.slow = setTimeout(() => setText(this.part("status-text"), "Still computing ..."), SLOW_AFTER);
+  }
+
+  answered() {
+    clearTimeout(this.slow);
+    if (this.live) setText(this.part("status-text"), "Live");
+    else this.showStatus({ phase: "ready" });
   }
 
   received(state, scene) {
@@ -118,11 +132,16 @@ class LabView {
     const drags = performance.now() - (this.lastPaint ?? 0) < 120;
     if (latest) this.wanted = state;
     this.hideError();
-    if (!this.live) this.showStatus({ phase: "ready" });
+    this.answered();
     this.show(state, scene, !drags);
     this.lastPaint = performance.now();
     if (latest) this.showControls();
     this.writeTraits(state);
+  }
+
+  receivedReplicates(message) {
+    this.replicates.receive(message, this.state);
+    this.tell("ml-replicated", { done: this.replicates.done });
   }
 
   show(state, scene, move) {
@@ -131,14 +150,17 @@ class LabView {
     for (const panel of scene.panels) {
       const place = this.plots.get(panel.key);
       if (!place) continue;
-      place.plot ??= this.plotIn(place, panel.title);
-      setText(this.part("panel-title", place.figure), panel.title);
-      place.plot.name(panel.title);
+      place.plot ??= this.plotIn(place.figure, panel.title);
+      place.plot.entitle(panel.title);
       place.plot.show(panel, state, { move });
     }
     this.showOutcome();
     this.speak();
-    this.root.dispatchEvent(new CustomEvent("ml-drawn", { bubbles: true, detail: { state, scene } }));
+    this.tell("ml-drawn", { state, scene });
+  }
+
+  tell(event, detail) {
+    this.root.dispatchEvent(new CustomEvent(event, { bubbles: true, detail }));
   }
 
   speak() {
@@ -151,11 +173,11 @@ class LabView {
   }
 
   failed({ message, state }, kind) {
-    if (kind === "replicate") this.stopReplicates();
+    if (kind === "replicate") this.replicates.stop();
     setText(this.part("error-text"), `This did not work: ${message}`);
     this.showErrorLink(this.link(state ?? this.wanted));
     this.part("error").hidden = false;
-    if (!this.live) this.showStatus({ phase: "ready" });
+    this.answered();
   }
 
   showErrorLink(link) {
@@ -189,7 +211,7 @@ class LabView {
     for (const option of this.all("option")) {
       this.on(option, "click", () => this.predict(Number(option.dataset.option)));
     }
-    this.on(this.part("skip"), "click", () => this.predict(-1));
+    this.on(this.part("skip"), "click", () => this.predict(SKIPPED));
     this.on(this.part("again"), "click", () => this.predictAgain());
     this.on(this.part("truth"), "click", () => this.showStage(this.stage === 2 ? 1 : 2));
     this.on(this.part("retry"), "click", () => this.model.send({ kind: "retry" }));
@@ -197,7 +219,7 @@ class LabView {
     this.on(this.root, "submit", (event) => event.preventDefault());
   }
 
-  // The answer is kept as it is given; -1 is "show without answering".
+  // The answer is kept as it is given.
   predict(option) {
     this.answer = option;
     this.showStage(1);
@@ -207,7 +229,7 @@ class LabView {
   predictAgain() {
     this.answer = null;
     this.showStage(0);
-    this.clearReplicates();
+    this.replicates?.clear();
     this.part("option")?.focus({ preventScroll: true });
   }
 
@@ -250,77 +272,13 @@ class LabView {
 
   // ---- controls
 
-  bindControls() {
-    for (const box of this.all("control")) {
-      const field = box.dataset.field;
-      const control = this.controls.get(field);
-      const typed = (input) => {
-        if (input.value.trim() !== "" && Number.isFinite(Number(input.value))) {
-          this.change({ [field]: snap(Number(input.value), control) }, field);
-        }
-      };
-      for (const input of box.querySelectorAll("input, select")) {
-        const kind = input.dataset.ml;
-        if (kind === "slider") this.on(input, "input", () => typed(input));
-        else if (kind === "number") {
-          this.on(input, "input", () => (this.typing = input));
-          this.on(input, "change", () => {
-            this.typing = null;
-            typed(input);
-            this.showControls();
-          });
-        } else if (kind === "toggle") {
-          this.on(input, "change", () => this.change({ [field]: input.checked }, field));
-        } else this.on(input, "change", () => this.change({ [field]: input.value }, field));
-      }
-    }
-  }
-
   showControls() {
-    for (const box of this.all("control")) {
-      const { field } = box.dataset;
-      const { unit } = this.controls.get(field);
-      const value = this.wanted[field];
-      for (const input of box.querySelectorAll("input, select")) {
-        if (input.type === "checkbox") input.checked = value;
-        else if (input.type === "radio") input.checked = input.value === value;
-        else if (input !== this.typing) input.value = value; // a number half typed is left alone
-        if (input.type === "range") {
-          const share = (value - input.min) / (input.max - input.min);
-          input.style.setProperty("--ml-filled-share", share);
-          if (unit) input.setAttribute("aria-valuetext", `${value} ${unit}`);
-        }
-      }
-    }
-    this.part("seed").value = this.wanted.seed;
+    this.inputs.show(this.wanted);
     this.part("back").disabled = this.past.length === 0;
-    let note = "";
-    for (const button of this.all("preset")) {
-      const preset = this.description.presets[button.dataset.preset];
-      const chosen = same(preset.state, this.wanted);
-      button.setAttribute("aria-pressed", String(chosen));
-      if (chosen) note = preset.note;
-    }
-    const place = this.part("preset-note");
-    if (place) setText(place, note);
   }
 
   bindTools() {
     if (this.description.share !== "link") setText(this.part("share-text"), "Copy as Python");
-    const seed = this.part("seed");
-    this.on(seed, "change", () => {
-      const { max_seed: high, defaults } = this.description;
-      const number = seed.value.trim() === "" ? defaults.seed : Number(seed.value);
-      this.change({ seed: snap(number, { low: 0, high, step: 1 }) }, "seed");
-      this.showControls();
-    });
-    this.on(this.part("new-sample"), "click", () => {
-      this.change({ seed: (this.wanted.seed + 1) % this.description.max_seed }, `seed${this.wanted.seed}`);
-    });
-    for (const button of this.all("preset")) {
-      const preset = this.description.presets[button.dataset.preset];
-      this.on(button, "click", () => this.change(preset.state, `preset ${preset.label}`));
-    }
     this.on(this.part("reset"), "click", () => this.change(this.description.defaults, "reset"));
     this.on(this.part("back"), "click", () => {
       this.lastSource = null;
@@ -329,10 +287,10 @@ class LabView {
     });
     this.on(this.part("share"), "click", () => this.share());
     for (const button of this.all("replicate")) {
-      this.on(button, "click", () => this.runReplicates(Number(button.dataset.count)));
+      this.on(button, "click", () => this.replicates.run(Number(button.dataset.count)));
     }
-    this.on(this.part("stop"), "click", () => this.stopReplicates());
-    this.on(this.part("clear"), "click", () => this.clearReplicates());
+    this.on(this.part("stop"), "click", () => this.replicates.stop());
+    this.on(this.part("clear"), "click", () => this.replicates.clear());
   }
 
   // In a notebook each field is a trait: written here, and followed where Python writes it.
@@ -357,33 +315,19 @@ class LabView {
   // ---- links
 
   link(state) {
-    const { name, defaults, share } = this.description;
-    const changed = Object.entries(state).filter(([field, value]) => value !== defaults[field]);
-    if (share !== "link") {
-      const settings = changed.map(([field, value]) => `, ${field}=${python(value)}`).join("");
-      return `ml.lab("${name}"${settings})`;
-    }
-    const query = new URLSearchParams(changed.map(([field, value]) => [field, String(value)]));
-    if (this.answer !== null) query.set("answer", this.answer);
-    if (this.stage > 0) query.set("stage", STAGES[this.stage]);
-    return `${location.href.split("#")[0]}#${name}?${query}`;
+    return writeLink(this.description, state, this.answer, this.stage);
   }
 
-  // What a link says is untrusted: Python cleans the state, the rest must be one of what there is.
   followLink() {
-    if (this.description.share !== "link") return false;
-    const [name, query] = location.hash.slice(1).split(/\?(.*)/s);
-    if (name !== this.description.name || query === undefined) return false;
-    const given = new URLSearchParams(query);
-    const options = this.description.question.options.length;
-    const answer = /^-?\d+$/.test(given.get("answer") ?? "") ? Number(given.get("answer")) : null;
-    this.answer = answer !== null && answer >= -1 && answer < options ? answer : null;
-    const stage = Math.max(0, STAGES.indexOf(given.get("stage")));
-    if (stage > 0 && this.answer === null) this.answer = -1;
-    this.showStage(this.answer === null ? 0 : Math.max(1, stage));
-    const state = { ...this.description.defaults };
-    for (const field of Object.keys(state)) if (given.has(field)) state[field] = given.get(field);
-    this.requests.askScene(state);
+    const link = readLink(this.description, location.hash);
+    if (!link) return false;
+    if (link.answer !== null) {
+      this.answer = link.answer;
+      this.showStage(link.stage);
+    }
+    if (this.live) this.past.push(this.wanted);
+    this.replicates?.clear();
+    this.requests.askScene(link.state);
     this.root.scrollIntoView({ block: "start" });
     return true;
   }
@@ -396,83 +340,14 @@ class LabView {
     setTimeout(() => delete this.root.dataset.shared, 2000);
   }
 
-  // ---- replicates
-
-  runReplicates(count) {
-    const run = this.replicates;
-    run.goal = run.done + count;
-    run.first = run.done;
-    this.part("stop").disabled = false;
-    this.nextReplicates();
-  }
-
-  nextReplicates() {
-    const run = this.replicates;
-    const count = Math.min(run.chunk, run.goal - run.done);
-    run.askedAt = performance.now();
-    this.requests.askReplicates(this.wanted, run.done, count, run.values);
-  }
-
-  receivedReplicates({ values, panel, summary }) {
-    const run = this.replicates;
-    const done = Math.max(...Object.values(values).map((v) => v.length));
-    // What the quickest answer took is the way there and back; the rest is work.
-    const took = performance.now() - run.askedAt;
-    run.way = Math.min(run.way, took);
-    if (took - run.way < CHUNK_MS) run.chunk = Math.min(MOST_AT_ONCE, 2 * run.chunk);
-    else if (took - run.way > 3 * CHUNK_MS) run.chunk = Math.max(1, run.chunk >> 1);
-    const stuck = done === run.done; // there is a largest number of replicates
-    run.values = values;
-    run.done = done;
-    const figure = this.part("replicate-panel");
-    figure.hidden = false;
-    run.plot ??= this.plotIn({ figure, box: this.part("plot", figure) }, panel.title);
-    setText(this.part("panel-title", figure), panel.title);
-    run.plot.name(panel.title);
-    run.plot.show(panel, this.state);
-    this.showProgress();
-    if (!stuck && run.done < run.goal) this.nextReplicates();
-    else this.stopReplicates();
-    run.summary = summary ?? panel.title;
-    this.root.dispatchEvent(new CustomEvent("ml-replicated", { bubbles: true, detail: { done } }));
-  }
-
-  stopReplicates() {
-    const run = this.replicates;
-    run.goal = run.done;
-    this.requests.dropReplicates();
-    const stop = this.part("stop");
-    if (!stop) return;
-    if (document.activeElement === stop) this.part("replicate").focus({ preventScroll: true });
-    stop.disabled = true;
-    this.showProgress();
-    setTimeout(() => setText(this.part("replicate-summary"), run.done ? run.summary ?? "" : ""), SPEAK_AFTER);
-  }
-
-  // Other values of the controls are another study: its samples start anew.
-  clearReplicates() {
-    if (!this.part("replicates")) return;
-    this.replicates.values = {};
-    this.replicates.done = 0;
-    this.stopReplicates();
-    this.part("replicate-panel").hidden = true;
-  }
-
-  showProgress() {
-    const { done, goal, first } = this.replicates;
-    const bar = this.part("progress");
-    bar.value = goal > done ? (done - first) / (goal - first) : done ? 1 : 0;
-    setText(this.part("count"), done ? String(done) : "");
-    this.part("clear").disabled = done === 0;
-  }
-
   close() {
     this.undo.abort();
     this.requests.close();
     for (const field of this.fields) this.model.off(`change:${field}`, this.followTrait);
     for (const { plot } of this.plots.values()) plot?.close();
-    this.replicates.plot?.close();
+    this.replicates?.close();
     clearTimeout(this.speaking);
+    clearTimeout(this.slow);
   }
 }
 
@@ -481,9 +356,6 @@ const same = (a, b) => Object.keys(a).every((field) => a[field] === b[field]);
 function setText(el, text) {
   if (el && el.textContent !== text) el.textContent = text;
 }
-
-const python = (value) =>
-  typeof value === "boolean" ? (value ? "True" : "False") : JSON.stringify(value);
 
 async function copy(text) {
   try {

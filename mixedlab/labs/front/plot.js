@@ -4,22 +4,15 @@
 // in, what is gone is taken away. What can be dragged has a handle of its own on top of all marks,
 // at least 32 px wide, which is also a slider for the keyboard.
 
+import { drawAxes } from "./axes.js";
 import { KINDS, numbersOf } from "./marks.js";
-import { roundTicks, scale, snap } from "./scale.js";
+import { snap } from "./scale.js";
+import { element } from "./svg.js";
 
-const SVG = "http://www.w3.org/2000/svg";
 const MOVE_MS = 220;
 const HANDLE_PX = 16;
-const CHARACTER = 0.56; // mean width of a character in ems: good enough for margins
 
 const still = matchMedia("(prefers-reduced-motion: reduce)");
-
-function element(tag, className, parent) {
-  const el = document.createElementNS(SVG, tag);
-  if (className) el.setAttribute("class", className);
-  parent?.append(el);
-  return el;
-}
 
 export class Plot {
   // `box` is emptied; `onDrag(patch, source)` is told what a drag wants of the state, and
@@ -32,7 +25,8 @@ export class Plot {
     this.svg = element("svg", "ml-svg");
     this.svg.setAttribute("role", "group");
     this.svg.setAttribute("tabindex", "0");
-    this.name(label);
+    this.caption = box.parentNode.querySelector("[data-ml=panel-title]");
+    this.entitle(label);
     this.axes = element("g", "ml-axes", this.svg);
     this.axes.setAttribute("aria-hidden", "true");
     this.body = element("g", "ml-body", this.svg);
@@ -47,7 +41,10 @@ export class Plot {
     this.observer.observe(box);
   }
 
-  name(title) {
+  entitle(title) {
+    if (this.title === title) return;
+    this.title = title;
+    this.caption.textContent = title;
     this.svg.setAttribute("aria-label", `${title}. Arrow keys read the marks one by one.`);
   }
 
@@ -99,57 +96,7 @@ export class Plot {
     const key = JSON.stringify([x, y, width, height]);
     if (key === this.axesKey) return;
     this.axesKey = key;
-    const em = (n) => n * font;
-    const bottom = x.visible ? em(x.label ? 3 : 1.7) : em(0.5);
-    const top = y.visible && y.label ? em(2.1) : em(0.6);
-    const yTicks = y.visible ? y.ticks ?? roundTicks(y.low, y.high, (height - top - bottom) / em(4)) : [];
-    const widest = Math.max(0, ...yTicks.map(([, text]) => text.length));
-    const left = yTicks.length ? Math.min(width * 0.42, em(widest * CHARACTER + 0.9)) : em(0.5);
-    const right = em(0.8);
-    this.x = scale(x.low, x.high, left, width - right);
-    this.y = scale(y.low, y.high, height - bottom, top);
-    this.axes.replaceChildren();
-    this.drawX(x, height - bottom, (width - left - right) / em(5), em);
-    this.drawY(y, yTicks, left, width - right, em);
-  }
-
-  drawX(axis, at, count, em) {
-    if (!axis.visible) return;
-    const line = element("path", "ml-axis", this.axes);
-    line.setAttribute("d", `M${this.x(axis.low)} ${at}H${this.x(axis.high)}`);
-    let free = -Infinity; // where the last label ends
-    for (const [value, label] of axis.ticks ?? roundTicks(axis.low, axis.high, count)) {
-      const half = em((label.length * CHARACTER) / 2);
-      const place = Math.min(this.x(value), this.width - half);
-      element("path", "ml-tick", this.axes).setAttribute("d", `M${this.x(value)} ${at}v4`);
-      if (place - half < free) continue;
-      free = place + half + em(0.4);
-      this.text(label, place, at + em(1.35), "middle");
-    }
-    if (axis.label) {
-      const middle = (this.x(axis.low) + this.x(axis.high)) / 2;
-      this.text(axis.label, middle, at + em(2.75), "middle", "ml-axis-label");
-    }
-  }
-
-  drawY(axis, ticks, left, right, em) {
-    let free = Infinity;
-    for (const [value, label] of ticks) {
-      const place = this.y(value);
-      const grid = element("path", "ml-grid", this.axes);
-      grid.setAttribute("d", `M${left} ${place}H${right}`);
-      if (Math.abs(place - free) < em(1)) continue;
-      free = place;
-      this.text(label, left - em(0.5), place + em(0.34), "end");
-    }
-    if (axis.visible && axis.label) this.text(axis.label, 1, em(0.95), "start", "ml-axis-label");
-  }
-
-  text(words, x, y, anchor, className = "ml-tick-label") {
-    const el = element("text", `${className} ml-${anchor}`, this.axes);
-    el.setAttribute("x", x);
-    el.setAttribute("y", y);
-    el.textContent = words;
+    Object.assign(this, drawAxes(this.axes, this.panel, { width, height, font }));
   }
 
   // ---- marks
@@ -284,7 +231,8 @@ export class Plot {
     for (const end of ["pointerup", "pointercancel"]) {
       svg.addEventListener(end, () => this.release());
     }
-    svg.addEventListener("pointerleave", () => this.hideTip(true));
+    // A finger that is lifted leaves too: its tip stays until the next touch.
+    svg.addEventListener("pointerleave", (event) => event.pointerType !== "touch" && this.hideTip(true));
     svg.addEventListener("keydown", (event) => this.key(event));
     svg.addEventListener("focusin", (event) => this.focused(event));
     svg.addEventListener("focusout", () => this.hideTip(true));
@@ -298,7 +246,10 @@ export class Plot {
 
   grab(event) {
     const { item } = this.itemOf(event.target);
-    if (!item?.drag || event.button > 0) return;
+    if (!item?.drag || event.button > 0) {
+      this.showTip(event.target);
+      return;
+    }
     event.preventDefault();
     event.target.focus({ preventScroll: true });
     this.svg.setPointerCapture(event.pointerId);

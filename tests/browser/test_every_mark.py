@@ -395,6 +395,13 @@ def test_a_link_on_the_page_is_followed(page):
     page.evaluate("location.hash = 'every-mark?height=1&answer=0'")
     wait_for_state(page, height=1)
     expect(part(page, "said")).to_have_text("You said: This.")
+    part(page, "truth").click()
+    page.evaluate("location.hash = 'every-mark?height=1.5'")
+    wait_for_state(page, height=1.5)
+    # What the reader has seen stays seen, and one step leads back.
+    expect(page.locator(".ml-lab")).to_have_attribute("data-stage", "truth")
+    part(page, "back").click()
+    wait_for_state(page, height=1)
     page.evaluate("location.hash = 'some-heading'")
     page.evaluate("location.hash = 'other-lab?height=2'")
     assert page.evaluate("drawn.state.height") == 1
