@@ -120,11 +120,9 @@ def scenario(make: Callable[..., Simulated]) -> Callable[..., Simulated]:
         object.__setattr__(made, "parameters", values)
         return made
 
-    checked.units = {
-        name: get_args(hint)[1].unit
-        for name, hint in hints.items()
-        if get_origin(hint) is Annotated
-    }
+    numbers = {n: get_args(h)[1] for n, h in hints.items() if get_origin(h) is Annotated}
+    checked.units = {name: parameter.unit for name, parameter in numbers.items()}
+    checked.ranges = {name: (parameter.low, parameter.high) for name, parameter in numbers.items()}
     return checked
 
 

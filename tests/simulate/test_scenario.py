@@ -101,3 +101,22 @@ def test_simulating_imports_neither_pandas_nor_scipy():
         "assert not {'pandas', 'scipy', 'matplotlib'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize("name", SCENARIOS)
+def test_every_parameter_may_take_its_least_and_its_greatest_value(name):
+    make = getattr(ml.simulate, name)
+    for parameter, (low, high) in make.ranges.items():
+        for value in (low, high):
+            if np.isfinite(value):
+                made = make(**{parameter: value})
+                for column in made.columns.values():
+                    assert column.dtype.kind != "f" or np.all(np.isfinite(column)), parameter
+
+
+def test_scenarios_are_listed_in_one_line_each():
+    listed = ml.simulate.scenarios()
+    assert len(listed) == 15
+    assert all(line.endswith(".") and len(line) < 100 for line in listed.values())
+    with pytest.raises(AttributeError, match="hospital_beds"):
+        ml.simulate.hospital_beds  # noqa: B018
