@@ -39,6 +39,7 @@ from numpy.typing import NDArray
 
 from mixedlab.data.errors import DataError
 from mixedlab.engine.layout import Factor, Layout
+from mixedlab.engine.no_factor import NoFactor
 from mixedlab.engine.one_factor import OneFactor, Reduced, Score
 from mixedlab.engine.optimise import Minimum, minimise
 from mixedlab.engine.terms import RandomTerm
@@ -95,6 +96,8 @@ class ProfiledDeviance:
         Positive: the residual variance of row i is ``sigma^2 / weights[i]``.
     names : sequence of str
         Names of the columns of X, for messages.
+    logdet_residual : float
+        ``log|R|``, where y, X and Z have already been brought to independent residuals.
 
     Raises
     ------
@@ -113,13 +116,16 @@ class ProfiledDeviance:
         reml: bool,
         weights: Array | None = None,
         names: Sequence[str] = (),
+        logdet_residual: float = 0.0,
     ) -> None:
         self.n, self.p = X.shape
         self.reml = reml
         self.nu = self.n - self.p if reml else self.n
         self.layout = Layout.of(terms)
         self._root_weights = None if weights is None else np.sqrt(weights)
-        self._log_weights = 0.0 if weights is None else float(np.sum(np.log(weights)))
+        self._logdet_residual = logdet_residual
+        if weights is not None:
+            self._logdet_residual -= float(np.sum(np.log(weights)))
         columns = np.empty((self.p + 1, self.n))
         self.x_basis, logdet_basis = _orthonormal_basis(X, self._root_weights, columns, names)
         self._logdet_x = -2.0 * logdet_basis if reml else 0.0
@@ -133,7 +139,9 @@ class ProfiledDeviance:
             if self._root_weights is not None:
                 Z *= self._root_weights
             stacked.append(Z)
-        if len(stacked) == 1:
+        if not stacked:
+            self.system = NoFactor(columns)
+        elif len(stacked) == 1:
             self.system = OneFactor(self.layout.factors[0], stacked[0], columns)
         else:
             # Not needed for one factor, and the browser's labs boot faster without it.
@@ -170,11 +178,11 @@ class ProfiledDeviance:
                 "The fixed effects alone reproduce the response exactly: nothing is left to "
                 "divide between groups and residual."
             )
-        self.y_scale = left / np.sqrt(self.n)
+        self.y_scale = left / float(np.sqrt(self.n))
         target /= self.y_scale
         self._constant = (
             self.nu * (1.0 + np.log(2 * np.pi) + 2.0 * np.log(self.y_scale))
-            - self._log_weights
+            + self._logdet_residual
             + self._logdet_x
         )
 

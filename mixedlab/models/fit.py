@@ -244,9 +244,10 @@ class MixedFit(Report):
         method = "REML" if self.reml else "maximum likelihood"
         lines = [f"Formula: {self.formula}"] if self.formula else []
         groups = ", ".join(f"{name} {count}" for name, count in self.n_groups.items())
-        lines.append(f"Rows: {self.n_obs}; groups: {groups}")
+        lines.append(f"Rows: {self.n_obs}" + (f"; groups: {groups}" if groups else ""))
         criterion = "REML criterion" if self.reml else "-2 log-likelihood"
         lines.append(f"{criterion}: {self.criterion:.4f}; AIC {self.aic:.2f}; BIC {self.bic:.2f}")
+        lines += self._notes()
         if self.singular:
             lines.append(
                 "Singular: some combination of random effects has variance zero. "
@@ -263,6 +264,10 @@ class MixedFit(Report):
 
     def _title(self) -> str:
         return "Mixed model"
+
+    def _notes(self) -> list[str]:
+        """Further lines of the summary."""
+        return []
 
     def __repr__(self) -> str:
         return str(self.summary())

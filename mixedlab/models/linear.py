@@ -4,21 +4,24 @@
 
 fitted by maximum likelihood or REML. The likelihood and its derivatives are in
 ``mixedlab.engine.profiled``; here they are minimised and the result gets the data's units.
+Residuals may be correlated or of unequal variance: see ``mixedlab.models.residual``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from mixedlab.data.errors import DataError
+from mixedlab.engine.optimise import Minimum
 from mixedlab.engine.profiled import Evaluation, ProfiledDeviance
 from mixedlab.engine.terms import RandomTerm
 from mixedlab.models.fit import MixedFit
+from mixedlab.models.residual import ResidualStructure, refuse_mixing, structure_from
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -33,6 +36,7 @@ def lmm(
     reml: bool = True,
     weights: ArrayLike | str | None = None,
     offset: ArrayLike | str | None = None,
+    residual: str | None = None,
 ) -> LinearFit:
     """Fit a linear mixed model to a table.
 
@@ -51,6 +55,11 @@ def lmm(
         Positive; the residual variance of row i is ``sigma**2 / weights[i]``.
     offset : array or column name, optional
         Known part of the mean.
+    residual : str, optional
+        ``"ar1(time)"``, first-order autoregression within the finest grouping factor, or within
+        another by ``"ar1(time | group)"``; ``"diag(f)"``, a variance for each level of f;
+        ``"us(role | couple)"``, any covariance between the roles of a small group. The formula
+        then needs no random term.
 
     Returns
     -------
@@ -68,7 +77,19 @@ def lmm(
     """
     from mixedlab.data.design import build_design
 
-    design = build_design(formula, data, weights=weights, offset=offset, response="numeric")
+    design = build_design(
+        formula,
+        data,
+        weights=weights,
+        offset=offset,
+        response="numeric",
+        need_groups=residual is None,
+    )
+    structure = None
+    if residual is not None:
+        from mixedlab.data.columns import as_frame
+
+        structure = structure_from(residual, as_frame(data), design.rows, design.terms)
     fit = fit_linear(
         design.y,
         design.X,
@@ -77,6 +98,7 @@ def lmm(
         weights=design.weights,
         offset=design.offset,
         names=design.names,
+        residual=structure,
     )
     return replace(fit, design=design, formula=design.formula)
 
@@ -91,6 +113,7 @@ def fit_linear(
     offset: ArrayLike | None = None,
     names: Sequence[str] | None = None,
     start: ArrayLike | None = None,
+    residual: ResidualStructure | None = None,
 ) -> LinearFit:
     """Fit a linear mixed model to arrays; pandas is not imported.
 
@@ -106,6 +129,8 @@ def fit_linear(
         Names of the columns of X.
     start : array, optional
         ``theta`` to start from, in the data's units; by default a moment estimate.
+    residual : ResidualStructure, optional
+        Correlated residuals, or unequal variances; ``terms`` may then be empty.
 
     Raises
     ------
@@ -123,40 +148,100 @@ def fit_linear(
     names = tuple(f"x{k + 1}" for k in range(p)) if names is None else tuple(names)
     if len(names) != p:
         raise DataError(f"There are {len(names)} names for the {p} columns of X.")
-    _check(X, names, weights, terms)
-    problem = ProfiledDeviance(
-        y if offset is None else y - offset,
-        X,
-        tuple(terms),
-        reml=reml,
-        weights=weights,
-        names=names,
-    )
+    terms = tuple(terms)
+    _check(X, names, weights, terms, residual)
+    model = _Model(y, X, terms, reml, weights, offset, names, residual)
+    phi = np.zeros(0) if residual is None else model.best_residual()
+    problem = model.problem(phi)
     first = None if start is None else problem.from_user(np.asarray(start, dtype=float))
-    arrays = {"y": y, "X": X, "names": names, "weights": weights, "offset": offset}
-    return _estimate(problem, first, terms=tuple(terms), **arrays)
+    return model.fit(problem, problem.minimise(first), phi)
 
 
-def _estimate(problem: ProfiledDeviance, start: Array | None, **arrays: Any) -> LinearFit:
-    found = problem.minimise(start)
-    at = found.at
-    return LinearFit(
-        **arrays,
-        problem=problem,
-        optimum=found.x,
-        evaluation=at,
-        beta=problem.beta_of(at),
-        vcov_beta=problem.vcov_of(at),
-        theta=problem.to_user(found.x),
-        sigma=float(np.sqrt(at.sigma2)) * problem.y_scale,
-        dispersion=at.sigma2 * problem.y_scale**2,
-        b=problem.effects_of(at),
-        criterion=at.value,
-        n_params=problem.p + problem.layout.n_theta + 1,
-        converged=found.converged,
-        singular=problem.is_singular(found.x),
-        reml=problem.reml,
-    )
+@dataclass(frozen=True)
+class _Model:
+    """The data and structure of a model, before and apart from its fit."""
+
+    y: Array
+    X: Array
+    terms: tuple[RandomTerm, ...]
+    reml: bool
+    weights: Array | None
+    offset: Array | None
+    names: tuple[str, ...]
+    residual: ResidualStructure | None
+
+    def problem(self, phi: Array) -> ProfiledDeviance:
+        """The deviance over theta, at these parameters of the residual structure."""
+        y = self.y if self.offset is None else self.y - self.offset
+        if self.residual is None:
+            return ProfiledDeviance(
+                y, self.X, self.terms, reml=self.reml, weights=self.weights, names=self.names
+            )
+        root = np.ones(y.size) if self.weights is None else np.sqrt(self.weights)
+
+        def white(rows: Array) -> Array:
+            return self.residual.whiten(rows * root[:, None], phi)
+
+        return ProfiledDeviance(
+            white(y[:, None])[:, 0],
+            white(self.X),
+            [replace(term, Z=white(term.Z)) for term in self.terms],
+            reml=self.reml,
+            names=self.names,
+            logdet_residual=self.residual.logdet(phi) - 2.0 * float(np.sum(np.log(root))),
+        )
+
+    def best_residual(self) -> Array:
+        """Parameters of the residual structure that minimise the profiled criterion."""
+        from scipy.optimize import minimize
+
+        theta: list[Array | None] = [None]
+
+        def criterion(phi: Array) -> float:
+            problem = self.problem(phi)
+            start = None if theta[0] is None else problem.from_user(theta[0])
+            found = problem.minimise(start)
+            theta[0] = problem.to_user(found.x)
+            return found.at.value
+
+        def slope(phi: Array) -> Array:
+            steps = 1e-4 * np.eye(phi.size)
+            return np.array([criterion(phi + s) - criterion(phi - s) for s in steps]) / 2e-4
+
+        found = minimize(
+            criterion, np.zeros(self.residual.n_params), jac=slope, options={"gtol": 1e-4}
+        )
+        return found.x
+
+    def fit(
+        self, problem: ProfiledDeviance, found: Minimum[Array, Evaluation], phi: Array
+    ) -> LinearFit:
+        """The fit at a minimum, in the data's units."""
+        at = found.at
+        return LinearFit(
+            y=self.y,
+            X=self.X,
+            names=self.names,
+            terms=self.terms,
+            weights=self.weights,
+            offset=self.offset,
+            problem=problem,
+            optimum=found.x,
+            evaluation=at,
+            beta=problem.beta_of(at),
+            vcov_beta=problem.vcov_of(at),
+            theta=problem.to_user(found.x),
+            sigma=float(np.sqrt(at.sigma2)) * problem.y_scale,
+            dispersion=at.sigma2 * problem.y_scale**2,
+            b=problem.effects_of(at),
+            criterion=at.value,
+            n_params=problem.p + problem.layout.n_theta + 1 + phi.size,
+            converged=found.converged,
+            singular=problem.is_singular(found.x),
+            reml=self.reml,
+            residual=self.residual,
+            residual_phi=phi,
+        )
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
@@ -171,6 +256,8 @@ class LinearFit(MixedFit):
         theta on that scale.
     evaluation : Evaluation
         The deviance at the optimum with gradient and curvature.
+    residual : ResidualStructure or None
+        Structure of the residual covariance; ``residual_parameters`` are its estimates.
 
     See Also
     --------
@@ -180,9 +267,24 @@ class LinearFit(MixedFit):
     problem: ProfiledDeviance
     optimum: Array
     evaluation: Evaluation
+    residual: ResidualStructure | None = None
+    residual_phi: Array = field(default_factory=lambda: np.zeros(0))
+
+    @property
+    def residual_parameters(self) -> dict[str, float]:
+        """Parameters of the residual structure by name; without one, ``{"sd": sigma}``."""
+        if self.residual is None:
+            return {"sd": self.sigma}
+        return self.residual.parameters(self.residual_phi, self.sigma)
 
     def _title(self) -> str:
         return "Linear mixed model"
+
+    def _notes(self) -> list[str]:
+        if self.residual is None:
+            return []
+        found = ", ".join(f"{k} {v:.5g}" for k, v in self.residual_parameters.items())
+        return [f"Residual structure: {found}"]
 
     def _conditional_covariances(self) -> list[Array]:
         return self.problem.effect_covariances_of(self.evaluation)
@@ -190,9 +292,78 @@ class LinearFit(MixedFit):
     def refit(self, y: ArrayLike) -> LinearFit:
         """Fit the same model to another response (n,), in the order of the rows fitted."""
         y = _column("y", y, self.n_obs)
-        problem = self.problem.with_response(y if self.offset is None else y - self.offset)
-        kept = ("X", "names", "terms", "weights", "offset", "formula", "design")
-        return _estimate(problem, None, y=y, **{name: getattr(self, name) for name in kept})
+        model = _Model(
+            y,
+            self.X,
+            self.terms,
+            self.reml,
+            self.weights,
+            self.offset,
+            self.names,
+            self.residual,
+        )
+        if self.residual is None:
+            problem = self.problem.with_response(y if self.offset is None else y - self.offset)
+            phi = self.residual_phi
+        else:
+            phi = model.best_residual()
+            problem = model.problem(phi)
+        fit = model.fit(problem, problem.minimise(), phi)
+        return replace(fit, formula=self.formula, design=self.design)
+
+    def simulate(self, n: int = 1, seed: int | None = None) -> Array:
+        """Draw ``n`` new responses (n_obs, n) from the fitted model, random effects drawn anew."""
+        if self.residual is None:
+            return super().simulate(n, seed)
+        rng = np.random.default_rng(seed)
+        noise = self.residual.colour(rng.normal(size=(self.n_obs, n)), self.residual_phi)
+        if self.weights is not None:
+            noise /= np.sqrt(self.weights)[:, None]
+        out = self.predictor_of(self.beta, [np.zeros_like(b) for b in self.b])[:, None]
+        out = out + self.sigma * noise
+        for term, L in zip(self.terms, self.factors, strict=True):
+            b = rng.normal(size=(n, term.n_levels, term.n_coefs)) @ (self.sigma * L).T
+            for k in range(term.n_coefs):
+                out += term.Z[:, k, None] * b[:, term.index, k].T
+        return out
+
+    def predict(self, newdata: Any = None, *args: Any, **kwargs: Any) -> Any:
+        """Predict the response; see `mixedlab.inference.prediction.predict`."""
+        if len(args) > 2 or kwargs.get("interval") is not None:
+            self._refuse_structure("an interval of a prediction")
+        return super().predict(newdata, *args, **kwargs)
+
+    def confint(self, level: float = 0.95, method: str = "wald", **kwargs: Any) -> pd.DataFrame:
+        """Confidence intervals; see `mixedlab.inference.intervals.confint`."""
+        if method == "profile":
+            self._refuse_structure("a profile interval", "Use method='wald' or 'bootstrap'.")
+        return super().confint(level, method, **kwargs)
+
+    def tests(self, df: str = "wald") -> pd.DataFrame:
+        """Tests of the fixed effects; see `mixedlab.inference.tests_of_coefs.tests`."""
+        if df != "wald":
+            self._refuse_structure(f"df={df!r}", "Use df='wald'.")
+        return super().tests(df)
+
+    def icc(self) -> Any:
+        """Intraclass correlation; see `mixedlab.inference.explained.icc`."""
+        self._refuse_structure("an intraclass correlation")
+        return super().icc()
+
+    def r2(self) -> Any:
+        """Marginal and conditional R squared; see `mixedlab.inference.explained.r2`."""
+        self._refuse_structure("R squared")
+        return super().r2()
+
+    def caic(self) -> Any:
+        """Conditional AIC; see `mixedlab.inference.explained.caic`."""
+        self._refuse_structure("the conditional AIC")
+        return super().caic()
+
+    def _refuse_structure(self, what: str, remedy: str = "") -> None:
+        if self.residual is not None:
+            message = f"There is no {what} for a model with a residual structure. {remedy}"
+            raise DataError(message.strip())
 
     def deviance(self, theta: ArrayLike, sigma: float | None = None) -> float:
         """Criterion at another ``theta`` (data's units), beta at its best for it.
@@ -214,6 +385,7 @@ class LinearFit(MixedFit):
 
         Its internal theta is that of ``self.problem``: start from ``self.optimum``.
         """
+        self._refuse_structure("profile")
         y = self.y - value * self.X[:, coef]
         return ProfiledDeviance(
             y if self.offset is None else y - self.offset,
@@ -239,7 +411,11 @@ def _column(what: str, values: ArrayLike, n: int) -> Array:
 
 
 def _check(
-    X: Array, names: Sequence[str], weights: Array | None, terms: Sequence[RandomTerm]
+    X: Array,
+    names: Sequence[str],
+    weights: Array | None,
+    terms: Sequence[RandomTerm],
+    residual: ResidualStructure | None,
 ) -> None:
     n, p = X.shape
     if n <= p:
@@ -250,7 +426,9 @@ def _check(
     if weights is not None and not (weights > 0).all():
         row = int(np.flatnonzero(weights <= 0)[0])
         raise DataError(f"Weights must be positive; row {row} has {weights[row]:g}.")
-    if not terms:
+    if residual is not None:
+        refuse_mixing(residual, terms)
+    elif not terms:
         raise DataError("There is no random term: give at least one, or fit by least squares.")
     for term in terms:
         if term.index.shape != (n,):
