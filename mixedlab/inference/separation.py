@@ -4,9 +4,9 @@ Write ``s_i = +1`` where a row has successes only, ``-1`` where failures only. I
 ``s_i x_i' d >= 0`` in every such row, ``x_i' d = 0`` in every row with both outcomes, and is not 0
 throughout, then moving beta along d raises the likelihood (and with it the likelihood of a mixed
 model, for any values of its random effects) without end. Whether there is such a direction is a
-linear programme, which has an exact answer: maximise ``sum s_i x_i' d`` over ``-1 <= d_k <= 1``. If
-every row gains, separation is complete, else quasi-complete. For counts with a log link only rows
-with ``y = 0`` can gain: ``s_i = -1`` there, and ``x_i' d = 0`` elsewhere.
+linear programme, which has an exact answer: maximise ``sum s_i x_i' d`` over ``-1 <= d_k <= 1``.
+If some direction gains in every row, separation is complete, else quasi-complete. For counts with
+a log link only rows with ``y = 0`` can gain: ``s_i = -1`` there, and ``x_i' d = 0`` elsewhere.
 
 Source: Albert and Anderson (1984), *Biometrika* 71, 1-10; Konis (2007), *Linear programming
 algorithms for detecting separated data in binary logistic regression models*, thesis, Oxford.
@@ -167,6 +167,23 @@ def separating_direction(kind: Family, y: Array, X: Array, weights: Array) -> Ar
     return np.where(np.abs(found.x) > 1e-7, found.x, 0.0)
 
 
+def _is_complete(outcome: Array, X: Array) -> bool:
+    """Whether some direction gains strictly in every row: ``s_i x_i' d >= 1`` is feasible."""
+    from scipy.optimize import linprog
+
+    if (outcome == 0).any():
+        return False
+    signed = np.unique(outcome[:, None] * X, axis=0)
+    found = linprog(
+        np.zeros(X.shape[1]),
+        A_ub=-signed,
+        b_ub=-np.ones(signed.shape[0]),
+        bounds=(None, None),
+        method="highs",
+    )
+    return found.status == 0
+
+
 def _outcome(kind: Family, y: Array) -> Array:
     """+1 for a row at the upper end of the response's range, -1 at the lower end, else 0."""
     if kind.name in _TRIALS:
@@ -179,14 +196,16 @@ def describe(direction: Array, design: Design, data: Any, kind: Family) -> Separ
     scale = np.abs(design.X).max(axis=0)
     gain = design.X @ (direction / np.where(scale > 0, scale, 1.0))
     predicted = np.abs(gain) > 1e-7
-    complete = bool(predicted.all()) and kind.name in _TRIALS
+    outcome = _outcome(kind, design.y)
+    complete = kind.name in _TRIALS and _is_complete(
+        outcome, design.X / np.where(scale > 0, scale, 1.0)
+    )
     running = {
         name: int(np.sign(d))
         for name, d in zip(design.names, direction, strict=True)
         if d != 0 and name != "(Intercept)"
     } or {n: int(np.sign(d)) for n, d in zip(design.names, direction, strict=True) if d != 0}
     covariates = tuple(dict.fromkeys(c for name in running for c in _covariates(name)))
-    outcome = _outcome(kind, design.y)
     levels, notes = {}, []
     for covariate in covariates:
         constant = _constant_levels(data, covariate, design.rows, outcome, kind)
@@ -198,14 +217,13 @@ def describe(direction: Array, design: Design, data: Any, kind: Family) -> Separ
     where = f" The response never varies in these levels of {'; '.join(notes)}." if notes else ""
     plural = "coefficients have" if len(running) > 1 else "coefficient has"
     word = "complete" if complete else "quasi-complete"
+    n_rows = gain.size if complete else int(predicted.sum())
     message = (
-        f"Separation ({word}): {int(predicted.sum())} of {gain.size} rows are predicted without "
+        f"Separation ({word}): {n_rows} of {gain.size} rows are predicted without "
         f"error by {listed([repr(c) for c in covariates] or ['the intercept'])}, so the {plural} "
         f"no finite estimate: {which}.{where} {_REMEDY}"
     )
-    return Separation(
-        word, tuple(running), running, covariates, levels, int(predicted.sum()), message
-    )
+    return Separation(word, tuple(running), running, covariates, levels, n_rows, message)
 
 
 def _covariates(coefficient: str) -> list[str]:
