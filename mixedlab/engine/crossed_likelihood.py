@@ -42,7 +42,7 @@ from mixedlab.engine.terms import RandomTerm
 Array = NDArray[np.float64]
 
 _NEWTON_STEPS = 200
-_SMALL = 4_000_000  # cells of a dense level-by-coordinate matrix
+_DENSE_CELLS = 20_000_000  # of a level-by-coordinate matrix
 
 
 class CrossedLikelihood:
@@ -270,9 +270,10 @@ class _EliminatedSystem:
                 "Crossed factors with so many levels need a dense matrix of "
                 f"{self.n_cells * 8 / 1e9:.1f} GB. Fit fewer crossed levels, or drop a factor."
             )
-        # one piece in the coordinates' own order, and not large: dense products are quicker
-        one_piece = sizes.size == 1
-        self.is_small = one_piece and self.J1 * self.n_coords <= _SMALL
+        # one piece in the coordinates' own order, and well filled: dense products are quicker
+        cells_in_all = self.J1 * self.n_coords
+        filled = self.pair_keys.size > 0.2 * cells_in_all
+        self.is_dense = sizes.size == 1 and filled and cells_in_all <= _DENSE_CELLS
         # pieces of one size form a stack: where each of its cells stands in the flat array
         self.stacks = []
         for s in np.unique(sizes):
@@ -333,7 +334,7 @@ class _EliminatedSystem:
                     self._cell(self.coords[r], self.coords[p]), W * rest[r] * rest[p], self.n_cells
                 )
         for a in range(q1):
-            if self.is_small:
+            if self.is_dense:
                 M = self._dense(half[a])
                 S -= (M.T @ M).ravel()
             else:
@@ -410,7 +411,7 @@ class _EliminatedSystem:
 
     def _times_S_inv(self, T: Array) -> Array:
         """(T S^-1) at the pairs, T given at the pairs; levels of block 1 by the chunk."""
-        if self.is_small:
+        if self.is_dense:
             product = self._dense(T) @ self.S_inv.reshape(self.n_coords, -1)
             return product.ravel()[self.pair_keys]
         M = self._sparse(T)
