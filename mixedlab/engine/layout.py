@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +19,7 @@ from mixedlab.engine.terms import RandomTerm
 Array = NDArray[np.float64]
 
 
+@cache
 def lower_triangle(q: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     """Rows and columns of a q x q lower triangle, column by column."""
     columns, rows = np.triu_indices(q)

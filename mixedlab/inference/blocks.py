@@ -1,7 +1,7 @@
 """The random effects of a fitted linear model, block by block: what inference needs of V.
 
-With rows weighted by ``sqrt(w)``, ``V = I + Z T Z'`` where ``T`` is the covariance of the random
-effects over ``sigma^2``. With ``A = Z'Z``, ``C = Z'X`` and ``K = T (I + A T)^-1``,
+With rows made independent (weighted by ``sqrt(w)``), ``V = I + Z T Z'`` where ``T`` is the
+covariance of the random effects over ``sigma^2``. With ``A = Z'Z``, ``C = Z'X`` and ``K = T (I + A T)^-1``,
 
     V^-1 = I - Z K Z',    cov(b | y, beta) = sigma^2 K,    b = K (Z'y - C beta).
 
@@ -13,7 +13,7 @@ Nothing here is n x n.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -61,7 +61,7 @@ class RandomBlocks:
     n_blocks, size : int
         J blocks of q random effects.
     X : ndarray, shape (n, p)
-        Fixed-effects columns, weighted.
+        Fixed-effects columns, weighted as V is.
     T, A, K : ndarray, shape (J, q, q)
     C : ndarray, shape (J, q, p)
     """
@@ -84,11 +84,8 @@ class RandomBlocks:
                     "Ask for what needs less: Satterthwaite's degrees of freedom, Wald intervals "
                     "or the bootstrap."
                 )
-        root = np.ones(fit.n_obs) if fit.weights is None else np.sqrt(fit.weights)
-        self.root_weights = root
-        self.X = fit.X * root[:, None]
-        wiring = self.wire(terms)
-        self.wiring = Wiring(wiring.block, wiring.place, wiring.value * root[:, None])
+        self.X = self.white(fit.X)
+        self.wiring = self.wire([replace(term, Z=self.white(term.Z)) for term in terms])
         self.A = self._gram()
         self.C = self.z_transpose(self.X)
         self.T = self.block_diagonal(
@@ -96,6 +93,14 @@ class RandomBlocks:
         )
         eye = np.eye(self.size)
         self.K = self.T @ np.linalg.inv(eye + self.A @ self.T)
+
+    def white(self, columns: Array) -> Array:
+        """Rows (n, k) in which residuals are independent and of variance ``sigma^2``."""
+        if self.fit.weights is not None:
+            columns = columns * np.sqrt(self.fit.weights)[:, None]
+        if self.fit.residual is not None:
+            columns = self.fit.residual.whiten(columns, self.fit.residual_phi)
+        return columns
 
     def wire(self, terms: Sequence[RandomTerm]) -> Wiring:
         """Where the rows of ``terms`` (the fit's, or rebuilt for new rows) meet the effects."""

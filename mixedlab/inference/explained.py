@@ -138,7 +138,8 @@ def caic(fit: MixedFit) -> ConditionalAIC:
 
 def _trace_through_theta(fit: LinearFit, blocks: RandomBlocks) -> float:
     y = fit.y if fit.offset is None else fit.y - fit.offset
-    e = blocks.project((y * blocks.root_weights)[:, None])
+    y = blocks.white(y[:, None])[:, 0]
+    e = blocks.project(y[:, None])
     Ze = blocks.z_transpose(e)
     k = fit.theta.size
     a = np.empty((k, fit.n_obs))
@@ -148,7 +149,7 @@ def _trace_through_theta(fit: LinearFit, blocks: RandomBlocks) -> float:
     curvature = _in_own_units(fit, Curvature.of(fit).profiled)
     nu, s2 = fit.problem.nu, fit.sigma**2
     r2 = nu * s2
-    c = a @ (y * blocks.root_weights)
+    c = a @ y
     moments = a @ a.T - np.outer(a @ e[:, 0], c) / r2
     return float(np.sum(invert_curved(curvature) * moments) * 2.0 / s2)
 
@@ -175,10 +176,10 @@ def leverage(fit: LinearFit) -> Array:
 def standardised_residuals(fit: LinearFit) -> Array:
     """Residuals over their own standard deviation (n,).
 
-    A residual ``e = W^-1 P y`` has covariance ``sigma^2 W^-1 P W^-1``; what leaves no room
-    (leverage 1) is NaN.
+    A weighted residual is ``P y``, of covariance ``sigma^2 P``. Where residuals are correlated,
+    it is what the rows before it do not predict. A row of leverage 1 leaves no room: NaN.
     """
     blocks = RandomBlocks(fit)
     free = 1.0 - blocks.leverage
-    scaled = fit.resid * blocks.root_weights / fit.sigma
+    scaled = blocks.white(fit.resid[:, None])[:, 0] / fit.sigma
     return np.divide(scaled, np.sqrt(free), out=np.full(free.shape, np.nan), where=free > 1e-12)

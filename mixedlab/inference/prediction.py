@@ -205,9 +205,11 @@ def draw_response(fit: MixedFit, rng: np.random.Generator) -> Array:
 
         return draw_generalized(fit, fit.predictor_of(fit.beta, b), rng)
     noise = fit.sigma * rng.standard_normal(fit.n_obs)
-    return fit.predictor_of(fit.beta, b) + (
-        noise if fit.weights is None else noise / np.sqrt(fit.weights)
-    )
+    if fit.residual is not None:
+        noise = fit.residual.colour(noise[:, None], fit.residual_phi)[:, 0]
+    if fit.weights is not None:
+        noise /= np.sqrt(fit.weights)
+    return fit.predictor_of(fit.beta, b) + noise
 
 
 def draw_effects(fit: MixedFit, rng: np.random.Generator) -> list[Array]:

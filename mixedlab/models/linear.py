@@ -308,24 +308,10 @@ class LinearFit(MixedFit):
         else:
             phi = model.best_residual()
             problem = model.problem(phi)
-        fit = model.fit(problem, problem.minimise(), phi)
+        # A response from the same model has its minimum nearby; at a boundary start afresh.
+        start = None if self.singular or self.residual is not None else self.optimum
+        fit = model.fit(problem, problem.minimise(start), phi)
         return replace(fit, formula=self.formula, design=self.design)
-
-    def simulate(self, n: int = 1, seed: int | None = None) -> Array:
-        """Draw ``n`` new responses (n_obs, n) from the fitted model, random effects drawn anew."""
-        if self.residual is None:
-            return super().simulate(n, seed)
-        rng = np.random.default_rng(seed)
-        noise = self.residual.colour(rng.normal(size=(self.n_obs, n)), self.residual_phi)
-        if self.weights is not None:
-            noise /= np.sqrt(self.weights)[:, None]
-        out = self.predictor_of(self.beta, [np.zeros_like(b) for b in self.b])[:, None]
-        out = out + self.sigma * noise
-        for term, L in zip(self.terms, self.factors, strict=True):
-            b = rng.normal(size=(n, term.n_levels, term.n_coefs)) @ (self.sigma * L).T
-            for k in range(term.n_coefs):
-                out += term.Z[:, k, None] * b[:, term.index, k].T
-        return out
 
     def predict(self, newdata: Any = None, *args: Any, **kwargs: Any) -> Any:
         """Predict the response; see `mixedlab.inference.prediction.predict`."""

@@ -168,3 +168,15 @@ def test_simulated_responses_have_the_model_s_moments():
 def test_simulation_is_reproducible(sleep):
     np.testing.assert_array_equal(sleep.simulate(2, seed=1), sleep.simulate(2, seed=1))
     assert np.any(sleep.simulate(1, seed=1) != sleep.simulate(1, seed=2))
+
+
+def test_simulated_responses_have_the_structure_of_the_residuals():
+    table = ml.load("sleepstudy")
+    fit = ml.lmm("Reaction ~ Days + (1 | Subject)", table, residual="ar1(Days)")
+    draws = fit.simulate(3000, seed=2) - fit.X @ fit.beta
+    found = np.cov(draws[:, :10].T)
+    between = fit.covariances[0][0, 0]
+    rho = fit.residual_parameters["phi"]
+    lag = np.abs(np.subtract.outer(np.arange(10), np.arange(10)))
+    expected = between + fit.sigma**2 * rho**lag
+    assert np.abs(found / expected - 1).max() < 0.2

@@ -1,0 +1,154 @@
+"""Do the intervals and tests keep their word? Coverage and size by simulation.
+
+    python benchmarks/coverage.py [replicates]      # writes results/coverage.md
+
+The model is ``y = 1 + treated + 0.5 x + b_g + e`` with J groups of n rows, half of the groups
+treated, x varying within groups, residual sd 1 and the between-group sd set by the ICC. A profile
+interval holds the truth if, and only if, the deviance with the parameter held at the truth is at
+most the squared quantile above its minimum: so one point of the profile decides.
+"""
+
+import sys
+import time
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from scipy import stats
+from side_by_side import machine, table
+
+from mixedlab.engine.terms import RandomTerm
+from mixedlab.inference.comparison import compare
+from mixedlab.inference.intervals import confint
+from mixedlab.inference.profiles import by_maximum_likelihood
+from mixedlab.inference.replication import replicate
+from mixedlab.inference.tests_of_coefs import satterthwaite
+from mixedlab.inference.variances import held, parameters_of
+from mixedlab.models.linear import LinearFit, fit_linear
+
+NAMES = ("(Intercept)", "treated", "x")
+BETA = np.array([1.0, 1.0, 0.5])
+Z = stats.norm.ppf(0.975)
+
+
+def simulate(
+    rng: np.random.Generator, J: int, n: int, sd: float, slope_sd: float = 0.0
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Response, fixed-effects columns and group of each row."""
+    g = np.repeat(np.arange(J), n)
+    x = rng.normal(size=J * n)
+    X = np.column_stack([np.ones(J * n), g % 2, x])
+    y = X @ BETA + sd * rng.normal(size=J)[g] + slope_sd * rng.normal(size=J)[g] * x
+    return y + rng.normal(size=J * n), X, g
+
+
+def covered(J: int, n: int, icc: float, rng: np.random.Generator) -> dict[str, float]:
+    """Which 95 % intervals of one data set hold the truth."""
+    sd = np.sqrt(icc / (1.0 - icc))
+    y, X, g = simulate(rng, J, n, sd)
+    fit = fit_linear(y, X, [RandomTerm.from_arrays(g)], names=NAMES)
+    off = np.abs(fit.beta - BETA)
+    se = np.sqrt(np.diag(fit.vcov_beta))
+    t = stats.t.ppf(0.975, satterthwaite(fit))
+    wald = confint(fit).iloc[:2].to_numpy()
+    out = {"zero": float(fit.singular)}
+    for k, name in ((1, "between"), (2, "within")):
+        out[f"{name} wald"] = off[k] < Z * se[k]
+        out[f"{name} satterthwaite"] = off[k] < t[k] * se[k]
+    for k, (name, truth) in enumerate((("sd", sd), ("sigma", 1.0))):
+        out[f"{name} wald"] = wald[k, 0] < truth < wald[k, 1]
+    ml = by_maximum_likelihood(fit)
+    truths = {"sd (Intercept) | group": ("sd", sd), "sigma": ("sigma", 1.0)}
+    truths |= {"treated": ("between", 1.0), "x": ("within", 0.5)}
+    for parameter in parameters_of(ml):
+        if parameter.name in truths:
+            name, truth = truths[parameter.name]
+            out[f"{name} profile"] = rise(ml, parameter, truth) < Z**2
+    return {name: float(value) for name, value in out.items()}
+
+
+def rise(fit: LinearFit, parameter, truth: float) -> float:
+    """Rise of the deviance with a parameter held at the truth."""
+    deviance = held(fit, parameter)
+    return deviance.minimum(truth, deviance.start())[0] - fit.criterion
+
+
+def boundary(
+    J: int, n: int, slopes: bool, reml: bool, rng: np.random.Generator
+) -> dict[str, float]:
+    """p-values of the test of a random coefficient that is not there."""
+    sd = 0.0 if not slopes else 1.0
+    y, X, g = simulate(rng, J, n, sd)
+    intercept = RandomTerm.from_arrays(g)
+    both = RandomTerm.from_arrays(g, X[:, [0, 2]], names=("(Intercept)", "x"))
+    if slopes:
+        small, large = (fit_linear(y, X, [t], reml=reml) for t in (intercept, both))
+        found = compare(small, large)
+        return {"mixture": found.p, "naive": found.p_naive}
+    # Against a model without random effects: least squares, by its own criterion.
+    fit = fit_linear(y, X, [intercept], reml=reml)
+    ratio = max(fit.deviance(np.zeros(1)) - fit.criterion, 0.0)
+    ratio = ratio if ratio > 1e-7 else 0.0
+    naive = float(stats.chi2.sf(ratio, 1))
+    return {"mixture": 1.0 if ratio == 0 else naive / 2, "naive": naive}
+
+
+def percent(values: np.ndarray) -> str:
+    """A percentage with its Monte Carlo error."""
+    share = float(np.mean(values))
+    error = np.sqrt(max(share * (1.0 - share), 0.25 / len(values)) / len(values))
+    return f"{100 * share:.1f} ({100 * error:.1f})"
+
+
+def main() -> None:
+    n_replicates = int(sys.argv[1]) if len(sys.argv) > 1 else 1000
+    start = time.process_time()
+    columns = [
+        f"{name} {method}"
+        for name in ("between", "within", "sd", "sigma")
+        for method in ("wald", "satterthwaite", "profile")
+        if not (name in ("sd", "sigma") and method == "satterthwaite")
+    ]
+    rows = []
+    for J in (6, 12, 40):
+        for n in (4, 20):
+            for icc in (0.05, 0.3):
+                made = replicate(partial(covered, J, n, icc), n_replicates, seed=11, progress=False)
+                found = made.table
+                cell = [percent(found[c].to_numpy()) for c in columns]
+                rows.append([J, n, icc, *cell, f"{100 * found['zero'].mean():.0f} %"])
+                print(rows[-1], made.n_failed, flush=True)
+    sizes = []
+    for what, slopes in (("intercept", False), ("slope and its covariance", True)):
+        for J, n in ((6, 10), (20, 5), (50, 10)):
+            for reml in (True, False):
+                made = replicate(
+                    partial(boundary, J, n, slopes, reml), 2 * n_replicates, seed=12, progress=False
+                ).table
+                rejected = [percent(made[c].to_numpy() < 0.05) for c in ("mixture", "naive")]
+                sizes.append([what, J, n, "REML" if reml else "ML", *rejected])
+                print(sizes[-1], flush=True)
+    lines = ["# Coverage of 95 % intervals and size of the boundary test", ""]
+    lines += [f"Machine: {machine()}.", ""]
+    lines += [
+        f"{n_replicates} data sets a cell; percent covered, Monte Carlo error in parentheses. "
+        "*between*: effect of a treatment given to whole groups. *within*: slope of a covariate "
+        "that varies inside groups. *sd*: between groups. *zero*: data sets whose estimated sd is "
+        "zero; they have no Wald interval of the sd, which is counted as a miss. Wald and "
+        "Satterthwaite are from REML fits, profiles by maximum likelihood.",
+        "",
+    ]
+    lines += table(["J", "n", "ICC", *columns, "zero"], rows)
+    lines += ["", "## Size of the likelihood-ratio test of a variance at 5 %", ""]
+    lines += [
+        f"{2 * n_replicates} data sets a cell, in which the tested random coefficient is not there."
+    ]
+    lines += ["", *table(["tested", "J", "n", "fit", "mixture", "plain chi-squared"], sizes)]
+    lines += ["", (Path(__file__).parent / "coverage_notes.md").read_text().rstrip()]
+    path = Path(__file__).parent / "results" / "coverage.md"
+    path.write_text("\n".join(lines) + "\n")
+    print(f"{(time.process_time() - start):.0f} s of this process")
+
+
+if __name__ == "__main__":
+    main()
