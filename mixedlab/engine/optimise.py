@@ -1,12 +1,14 @@
-"""Minimise a smooth function of a few parameters by damped Newton steps.
+"""Minimise a smooth function of a few parameters by Newton steps in a trust region.
 
 The curvature need not be exact nor positive definite: each step solves
 
     (|H| + mu I) step = -gradient,
 
-where ``|H|`` has the absolute eigenvalues of ``H``, so that a saddle repels, and the damping
-``mu`` grows while a step fails to lower the function (Levenberg; Dauphin et al., 2014,
-"Identifying and attacking the saddle point problem", NeurIPS 27).
+where ``|H|`` has the absolute eigenvalues of ``H``, so that a saddle repels (Dauphin et al.,
+2014, "Identifying and attacking the saddle point problem", NeurIPS 27), and ``mu >= 0`` is the
+least that keeps the step within a radius. The radius shrinks where a step does not lower the
+function as promised and grows where it does (Nocedal & Wright, 2006, *Numerical Optimization*,
+algorithm 4.1).
 
 A point may be anything: ``move`` takes a step from it, in coordinates that the point itself
 chooses, so that the coordinates can follow a curved valley.
@@ -70,7 +72,7 @@ def minimise(
         widens it for large values.
     """
     x, here = start, evaluate(start)
-    n_evaluations, damping = 1, 0.0
+    n_evaluations, radius = 1, np.inf
     while True:
         noise = tol + 8 * np.finfo(float).eps * abs(here.value)
         scale, axes = np.linalg.eigh(here.hessian)
@@ -81,16 +83,33 @@ def minimise(
         if 0.5 * np.sum(slope**2 / scale) <= noise:
             return Minimum(x, here, True, n_evaluations)
         while True:
-            step = -slope / (scale + damping)
+            step = -slope / (scale + _damping(slope, scale, radius))
             promised = -np.sum(slope * step) - 0.5 * np.sum(scale * step**2)
             if promised <= noise * 1e-3 or n_evaluations >= max_evaluations:
-                return Minimum(x, here, promised <= noise, n_evaluations)
+                return Minimum(x, here, bool(promised <= noise), n_evaluations)
             trial = move(x, axes @ step)
             there = evaluate(trial)
             n_evaluations += 1
             gained = here.value - there.value
+            length = float(np.linalg.norm(step))
             if np.isfinite(there.value) and gained >= 1e-4 * promised - noise * 0.1:
                 break
-            damping = max(4.0 * damping, 0.5 * float(np.median(scale)))
+            radius = 0.3 * length
         x, here = trial, there
-        damping = 0.0 if gained > 0.5 * promised else damping / 4.0
+        if gained > 0.75 * promised:
+            radius = max(radius, 3.0 * length)
+        elif gained < 0.25 * promised:
+            radius = 0.5 * length
+
+
+def _damping(slope: Array, scale: Array, radius: float) -> float:
+    """The least ``mu`` with ``|slope / (scale + mu)| <= radius``."""
+    mu = 0.0
+    # Newton's method on 1/|step(mu)|, which is nearly linear and concave: it never overshoots.
+    for _ in range(50):
+        step = slope / (scale + mu)
+        length = float(np.linalg.norm(step))
+        if length <= 1.01 * radius:
+            break
+        mu += (length / radius - 1.0) * length**2 / float(np.sum(step**2 / (scale + mu)))
+    return mu
