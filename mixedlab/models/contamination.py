@@ -50,9 +50,9 @@ if TYPE_CHECKING:
 
 Array = NDArray[np.float64]
 
-N_NODES = 31
+N_NODES = 35
 READS_AT_ONCE = 1_000_000
-LOG_SHAPES = (-5.0, 9.0)  # alpha, kappa between 0.007 (wild) and 8000 (no variation)
+LOG_SHAPES = (-2.3, 9.0)  # alpha, kappa from 0.1 (coefficient of variation 3) to 8000 (0.01)
 
 
 def contamination(
@@ -296,7 +296,7 @@ def _learn(reads: Array, exposure: Array) -> _Prior:
     def loss(at: Array) -> float:
         log_mean, log_kappa, log_alpha = at
         eta = log_mean + log_depth
-        log_integral = form(log_alpha)._weights(eta, np.ones_like(y), float(np.exp(-log_kappa)))[2]
+        log_integral = form(log_alpha).weights(eta, np.ones_like(y), float(np.exp(-log_kappa)))[2]
         value = -float(np.sum(log_integral))
         return value if np.isfinite(value) else 1e10
 
@@ -308,7 +308,7 @@ def _learn(reads: Array, exposure: Array) -> _Prior:
         bounds=[(least, start + 10), kappa_bounds, alpha_bounds],
     )  # fmt: skip
     log_mean, log_kappa, log_alpha = found.x
-    v, weights, _ = form(log_alpha)._weights(
+    v, weights, _ = form(log_alpha).weights(
         log_mean + log_depth, np.ones_like(y), float(np.exp(-log_kappa))
     )
     return _Prior(
@@ -316,7 +316,7 @@ def _learn(reads: Array, exposure: Array) -> _Prior:
         kappa=float(np.exp(log_kappa)),
         mean=float(np.exp(log_mean)),
         loglik=-float(found.fun),
-        nodes=np.exp(log_mean + v),
+        nodes=np.exp(log_mean + np.maximum(v, -200.0)),
         weights=weights,
     )
 

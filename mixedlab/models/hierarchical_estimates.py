@@ -97,7 +97,7 @@ def by_marginal_likelihood(data: HierarchicalData, by_h: HLikelihoodFit, method:
             "at a time: use method='h-likelihood', or ml.glmm for normal effects."
         )
     if method == "quadrature" or normal:
-        marginal: Marginal = Quadrature(data, 5) if normal else Quadrature(data)
+        marginal: Marginal = Quadrature(data)
     else:
         marginal = marginal_likelihood(data)
     fit = fit_exact(data, marginal, by_h)
