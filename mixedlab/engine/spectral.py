@@ -116,13 +116,17 @@ class Nodes:
         self.Q = np.swapaxes(np.linalg.solve(C, np.swapaxes(WX, 1, 2)), 1, 2)
         self.Py = self.w * y - (self.Q @ (np.swapaxes(self.Q, 1, 2) @ y)[..., None])[..., 0]
         self.yPy = self.Py @ y
+        # P y and Q side by side, so that SNPs meet both in one product.
+        Q = np.moveaxis(self.Q, 1, 0).reshape(self.n, -1)
+        self._columns = np.hstack([self.Py.T, Q])
 
-    def of_snps(self, G: Array) -> tuple[Array, Array]:
-        """Return g'P g and g'P y, each of shape (m, L), for the rows g of ``G`` (m, n)."""
+    def of_snps(self, G: Array) -> tuple[Array, Array, Array]:
+        """For the rows g of ``G`` (m, n): g'P g, g'P y and g'W g, each of shape (m, L)."""
         n_nodes = len(self.w)
-        projected = G @ np.moveaxis(self.Q, 1, 0).reshape(self.n, n_nodes * self.p)
-        explained = np.square(projected).reshape(len(G), n_nodes, self.p).sum(axis=2)
-        return np.square(G) @ self.w.T - explained, G @ self.Py.T
+        both = G @ self._columns
+        projected, b = both[:, n_nodes:].reshape(len(G), n_nodes, self.p), both[:, :n_nodes]
+        total = np.square(G) @ self.w.T
+        return total - np.square(projected).sum(axis=2), b, total
 
     def loglik(self, reml: bool, a: Array | None = None, b: Array | None = None) -> Array:
         """Profiled log-likelihood at each node, constants left out; shape (L,) or (m, L).

@@ -17,21 +17,24 @@ def log10_t_two_sided(t: ArrayLike, df: float) -> NDArray[np.float64]:
     """
     from scipy.special import betainc, betaincc, betaln, hyp2f1
 
-    t = np.abs(np.asarray(t, dtype=float))
+    shape = np.shape(t)
+    t = np.abs(np.atleast_1d(np.asarray(t, dtype=float)))
     a, b = 0.5 * df, 0.5
     ratio = t * t / df
     x = 1.0 / (1.0 + ratio)
     # Near t = 0, x rounds to 1: the complement keeps the digits of t.
-    p = np.where(ratio < 1, betaincc(b, a, ratio * x), betainc(a, b, x))
+    near = ratio < 1
+    p = np.empty_like(x)
+    p[near] = betaincc(b, a, (ratio * x)[near])
+    p[~near] = betainc(a, b, x[~near])
     with np.errstate(divide="ignore"):
         log_p = np.log(p)
     far = p < 1e-280
     if far.any():
         log_x = -np.log1p(ratio[far])
         front = a * log_x + b * np.log1p(-x[far]) - np.log(a) - betaln(a, b)
-        log_p = np.array(log_p)
         log_p[far] = front + np.log(hyp2f1(a + b, 1.0, a + 1.0, x[far]))
-    return log_p / _LN10
+    return log_p.reshape(shape) / _LN10
 
 
 def log10_chi2_1(x: ArrayLike) -> NDArray[np.float64]:

@@ -270,8 +270,7 @@ class _Scanner:
 
     def test(self, G: Array) -> tuple[dict[str, Array], NDArray[np.bool_]]:
         """Return statistics by name for the SNPs that can be tested, and which cannot."""
-        total = np.square(G) @ self.null.w.T
-        a, b = self.null.of_snps(G)
+        a, b, total = self.null.of_snps(G)
         collinear = (a <= _COLLINEAR * total).any(axis=1)
         if collinear.any():
             G, a, b = G[~collinear], a[~collinear], b[~collinear]
@@ -311,7 +310,7 @@ class _Scanner:
         """
         m = len(G)
         coarse = self.profile.coarse
-        a, b = coarse.of_snps(G)
+        a, b, _ = coarse.of_snps(G)
         reml_window = coarse.loglik(True, a, b).argmax(axis=1)
         ml_window = coarse.loglik(False, a, b).argmax(axis=1)
         ratio, ml_ratio, ml_loglik = np.empty(m), np.empty(m), np.empty(m)
@@ -319,7 +318,7 @@ class _Scanner:
         for k in np.union1d(reml_window, ml_window):
             nodes = self.profile.window(int(k))
             rows = np.flatnonzero((reml_window == k) | (ml_window == k))
-            a, b = nodes.of_snps(G[rows])
+            a, b, _ = nodes.of_snps(G[rows] if rows.size < m else G)
             here = reml_window[rows] == k
             x, _ = maximise(nodes.loglik(True, a[here], b[here]))
             ratio[rows[here]] = np.exp(CENTRES[k] + HALF_WIDTH * x)

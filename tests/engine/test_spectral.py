@@ -52,7 +52,7 @@ def test_likelihood_with_and_without_a_snp_is_the_dense_one(problem, reml):
     s = spectrum(K)
     ratios = np.array([0.0, 0.3, 20.0])
     nodes = Nodes(s.d, s.U.T @ X, s.U.T @ y, ratios)
-    a, b = nodes.of_snps(G @ s.U)
+    a, b, _ = nodes.of_snps(G @ s.U)
     for j, ratio in enumerate(ratios):
         expected = dense_loglik(K, X, y, ratio / s.scale, reml)
         assert nodes.loglik(reml)[j] == pytest.approx(expected, rel=1e-10)
@@ -68,9 +68,10 @@ def test_interpolation_in_a_window_keeps_ten_digits(problem):
     x = np.linspace(-1, 1, len(G))
     for k in (0, 8, 17):
         nodes = profile.window(k)
-        a, b = nodes.of_snps(G @ s.U)
+        a, b, total = nodes.of_snps(G @ s.U)
+        np.testing.assert_allclose(total, np.square(G @ s.U) @ nodes.w.T)
         centre = CENTRES[k]
-        exact_a, exact_b = profile.at(np.exp(centre + HALF_WIDTH * x)).of_snps(G @ s.U)
+        exact_a, exact_b, _ = profile.at(np.exp(centre + HALF_WIDTH * x)).of_snps(G @ s.U)
         np.testing.assert_allclose(interpolate(a, x), np.diag(exact_a), rtol=1e-10)
         np.testing.assert_allclose(interpolate(b, x), np.diag(exact_b), rtol=1e-9, atol=1e-10)
 

@@ -34,6 +34,7 @@ def test_p_of_1e_minus_300_with_many_degrees_of_freedom():
     log_p = log10_t_two_sided(t, 1398.0)
     assert log_p[0] > -250
     assert log_p[-1] < -300
+    assert log10_t_two_sided(80.0, 1398.0) == log_p[-1]
     # No jump where the method changes: the second differences stay small and of one sign.
     bends = np.diff(log_p, 2)
     assert np.ptp(bends) < 1e-3 * np.abs(np.diff(log_p)).max()
