@@ -103,8 +103,8 @@ def profile(fit: MixedFit, parameters: Iterable[str] | None = None, level: float
     """Profile the deviance of a mixed model.
 
     A fit by REML is fitted by maximum likelihood first: the restricted likelihoods of models
-    with a coefficient held do not compare. Of a generalised fit the fixed effects are profiled
-    and the standard deviation of each term's first coefficient.
+    with a coefficient held do not compare. Of a generalised fit the fixed effects and the
+    standard deviations are profiled.
 
     Parameters
     ----------
@@ -114,7 +114,7 @@ def profile(fit: MixedFit, parameters: Iterable[str] | None = None, level: float
     level : float
         The points at this level's ends are computed exactly; the profiles go a step beyond.
     """
-    if not isinstance(fit, LinearFit) and not hasattr(fit, "fixing"):
+    if not isinstance(fit, LinearFit) and not hasattr(fit, "loglik_at"):
         raise MixedlabError("Profiles are for fits by ml.lmm and ml.glmm.")
     from scipy import stats
 

@@ -255,22 +255,27 @@ class CoefficientHeld:
 
 
 class GeneralizedHeld:
-    """The deviance of a generalised fit with one of its own parameters held."""
+    """The deviance of a generalised fit with one of its own parameters held.
+
+    An sd is one of them once its coefficient comes first in its term.
+    """
 
     def __init__(self, fit: GeneralizedFit, parameter: Parameter) -> None:
-        self.fit = fit
+        self.problem, self.parameters = fit.problem, fit.parameters
         if parameter.kind == "beta":
             self.index = fit.theta.size + parameter.first
-        else:
-            self.index = fit.layout.slices[parameter.term].start
+            return
+        if parameter.first > 0:
+            self.problem, self.parameters = fit.coefficient_first(parameter.term, parameter.first)
+        self.index = self.problem.layout.slices[parameter.term].start
 
     def start(self) -> Array:
         """All parameters at the estimate."""
-        return self.fit.parameters
+        return self.parameters
 
     def minimum(self, value: float, start: Array) -> tuple[float, Array]:
         """Lowest deviance with the parameter at ``value``, and all parameters there."""
-        loglik, parameters = self.fit.fixing(self.index, value, start)
+        loglik, parameters = self.problem.maximise_fixing(self.index, value, start)
         return -2.0 * loglik, parameters
 
 
@@ -287,12 +292,9 @@ def held(fit: MixedFit, parameter: Parameter) -> Held:
 def can_be_held(fit: MixedFit, parameter: Parameter) -> bool:
     """Whether a profile of ``parameter`` is known how to make.
 
-    In a generalised fit only what is one entry of its parameters: fixed effects, and the sd of a
-    term's first coefficient.
+    In a generalised fit fixed effects and standard deviations, not correlations.
     """
-    return isinstance(fit, LinearFit) or (
-        parameter.kind == "beta" or (parameter.kind == "sd" and parameter.first == 0)
-    )
+    return isinstance(fit, LinearFit) or parameter.kind in ("beta", "sd")
 
 
 def _residual_sum(point: Evaluation) -> float:

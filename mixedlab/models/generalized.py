@@ -457,10 +457,22 @@ class GeneralizedFit(MixedFit):
         """Log-likelihood at other ``parameters``: for profiles and pictures."""
         return self.problem.at(np.asarray(parameters, dtype=float), gradient=False).loglik
 
-    def fixing(self, index: int, value: float, start: ArrayLike | None = None) -> tuple:
-        """Highest log-likelihood with one of ``parameters`` held at a value, and where it is."""
-        first = self.parameters if start is None else np.asarray(start, dtype=float)
-        return self.problem.maximise_fixing(index, value, first)
+    def coefficient_first(self, term: int, coef: int) -> tuple[JointLikelihood, Array]:
+        """The same model with one coefficient of a term put first, and its parameters.
+
+        The sd of a term's first coefficient is an entry of the parameters, so that it can be held.
+        """
+        old = self.terms[term]
+        order = [coef, *(k for k in range(old.n_coefs) if k != coef)]
+        names = tuple(old.names[k] for k in order)
+        new = replace(old, Z=np.ascontiguousarray(old.Z[:, order]), names=names)
+        terms = [new if t == term else other for t, other in enumerate(self.terms)]
+        problem = self.problem.with_terms(terms)
+        factors = self.layout.unpack(self.parameters[: self.theta.size])
+        lower = np.linalg.qr(factors[term][order].T, mode="r").T
+        factors[term] = lower * np.where(np.diag(lower) < 0, -1.0, 1.0)
+        rest = self.parameters[self.theta.size :]
+        return problem, np.concatenate([problem.layout.pack(factors), rest])
 
     def overdispersion(self) -> Any:
         """Pearson's statistic; see `mixedlab.inference.dispersion.overdispersion`."""

@@ -81,6 +81,13 @@ class JointLikelihood:
         scale = np.concatenate([of_theta, of_x, np.ones(int(self.family.has_dispersion))])
         return np.where(scale > 0, scale, 1.0)
 
+    def with_terms(self, terms: Sequence[RandomTerm]) -> JointLikelihood:
+        """The same model with other random terms."""
+        return JointLikelihood(
+            self.family, self.y, self.X, terms, self.weights, self.offset, self.nagq, self.names,
+            self.prior_sd, self.penalty,
+        )  # fmt: skip
+
     # --- the parameter vector
 
     def to_user(self, x: Array) -> Array:
