@@ -206,7 +206,13 @@ class MixedFit(Report):
                     rows.append((term.group, term.names[k], term.names[i], cov[i, k], cor))
         if self.sigma is not None:
             rows.append(("Residual", None, None, self.sigma**2, self.sigma))
-        return pd.DataFrame(rows, columns=["group", "var1", "var2", "vcov", "sdcor"])
+        group, var1, var2, vcov, sdcor = zip(*rows, strict=True) if rows else ((),) * 5
+        # As strings the missing names would turn into NaN.
+        names = {
+            name: pd.Series(values, dtype=object)
+            for name, values in {"group": group, "var1": var1, "var2": var2}.items()
+        }
+        return pd.DataFrame({**names, "vcov": np.array(vcov), "sdcor": np.array(sdcor)})
 
     @property
     def _theta_order(self) -> list[int]:
@@ -292,7 +298,7 @@ class MixedFit(Report):
         return predict(self, newdata, kind, scale, interval, new_levels)
 
     def simulate(self, n: int = 1, seed: int | None = None) -> Array:
-        """Draw ``n`` new responses from the fitted model, random effects drawn anew."""
+        """Draw new responses (n, n_obs) from the fitted model, random effects drawn anew."""
         from mixedlab.inference.prediction import simulate
 
         return simulate(self, n, seed)
