@@ -20,6 +20,7 @@ Liang and Zeger (1986) Biometrika 73:13.
 from __future__ import annotations
 
 import warnings
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -27,18 +28,13 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from mixedlab.data.columns import as_frame, first_rows, unknown_column
-from mixedlab.data.design import Design, build_design
+from mixedlab.data.design import build_design
 from mixedlab.data.errors import DataError, DataWarning, FormulaError
 from mixedlab.data.formula import parse
 from mixedlab.engine.families import Family
 from mixedlab.engine.families import family as find_family
-from mixedlab.models.marginal_fit import CORRECTIONS, GEEFit, SmallSample
-from mixedlab.models.marginal_solver import Equations, Solution, solve, under_independence
-from mixedlab.models.working_correlation import (
-    Clusters,
-    WorkingCorrelation,
-    structure,
-)
+from mixedlab.models.marginal_fit import GEEFit, SmallSample
+from mixedlab.models.marginal_model import fit_marginal
 
 Array = NDArray[np.float64]
 
@@ -107,58 +103,7 @@ def gee(
         Where rows were left out, the equations did not settle, or the estimated correlation
         had to be moved into the range that a correlation matrix allows.
     """
-    if small_sample not in (None, *CORRECTIONS):
-        raise DataError(
-            f"small_sample must be None, 'mancl-derouen' or 'kauermann-carroll', "
-            f"not {small_sample!r}."
-        )
-    kind = structure(correlation)
-    if kind.needs_order and order is None:
-        raise DataError(
-            f"correlation={kind.name!r} depends on the order of the rows within a cluster: name "
-            "the column that gives it, as in order='visit'."
-        )
-    design, equations, n_missing = _set_up(
-        formula, data, groups, order, find_family(family, link), weights, offset
-    )
-    working = kind(equations.clusters)
-    # The independence solution first: from farther away, moments of the residuals need not
-    # be those of any correlation matrix.
-    equations, independence = under_independence(equations, max_iter)
-    solution = solve(equations, working, independence.beta, max_iter)
-    notes = _notes(equations, working, solution)
-    for note in notes:
-        warnings.warn(note, DataWarning, stacklevel=2)
-    return GEEFit(
-        formula=formula,
-        names=design.names,
-        beta=solution.beta,
-        working=working,
-        scale=solution.scale,
-        family=equations.family,
-        dispersion=equations.dispersion,
-        small_sample=small_sample,
-        converged=solution.converged,
-        n_iterations=solution.n_iterations,
-        notes=notes,
-        groups=groups,
-        n_missing=n_missing,
-        design=design,
-        equations=equations,
-        independence=independence,
-    )
-
-
-def _set_up(
-    formula: str,
-    data: Any,
-    groups: str,
-    order: str | None,
-    family: Family,
-    weights: ArrayLike | str | None,
-    offset: ArrayLike | str | None,
-) -> tuple[Design, Equations, int]:
-    """Rows in use, sorted by cluster and order, and how many were left out."""
+    kind = find_family(family, link)
     parsed = parse(formula)
     if parsed.bars:
         raise FormulaError(
@@ -167,7 +112,9 @@ def _set_up(
             parsed.bars[0].position,
         )
     table = as_frame(data)
-    for name in (groups, order):
+    for what, name in (("groups", groups), ("order", order)):
+        if name is not None and not isinstance(name, str):
+            raise DataError(f"{what} is the name of a column, not {type(name).__name__}.")
         if name is not None and name not in table.columns:
             raise unknown_column(name, table, formula)
     weights, offset = (np.asarray(v) if _is_array(v) else v for v in (weights, offset))
@@ -177,7 +124,7 @@ def _set_up(
             f"{gaps.sum()} of {len(table)} rows left out: they have no cluster or no place in "
             f"the order ({first_rows(gaps)}).",
             DataWarning,
-            stacklevel=3,
+            stacklevel=2,
         )
         table = table[~gaps]
         weights, offset = (v[~gaps] if _is_array(v) else v for v in (weights, offset))
@@ -186,37 +133,33 @@ def _set_up(
         table,
         weights=weights,
         offset=offset,
-        response=_RESPONSE.get(family.name, "numeric"),
+        response=_RESPONSE.get(kind.name, "numeric"),
         need_groups=False,
     )
     rows = design.rows
-    index, labels = pd.factorize(table[groups].iloc[rows], sort=True)
-    if len(labels) < 2:
-        raise DataError(
-            f"{groups!r} has one cluster ({labels[0]!r}): robust standard errors need many."
-        )
-    position = None if order is None else _positions(table[order].iloc[rows], order)
-    place = np.lexsort((index,) if position is None else (position, index))
-    starts = np.flatnonzero(np.diff(index[place], prepend=-1))
-    clusters = Clusters(
-        labels=tuple(labels),
-        starts=starts,
-        sizes=np.diff(starts, append=rows.size),
-        position=None if position is None else position[place],
+    w = design.trials if design.trials is not None else design.weights
+    w = np.ones(rows.size) if w is None else w
+    kind.check_response(design.y, w, np.flatnonzero(~gaps)[rows])
+    fit = fit_marginal(
+        design.y,
+        design.X,
+        table[groups].iloc[rows],
+        family=kind,
+        correlation=correlation,
+        position=None if order is None else _positions(table[order].iloc[rows], order),
+        weights=w,
+        offset=design.offset,
+        names=design.names,
+        small_sample=small_sample,
+        max_iter=max_iter,
     )
-    given = design.trials if design.trials is not None else design.weights
-    w = np.ones(rows.size) if given is None else given
-    family.check_response(design.y, w, rows)
-    equations = Equations(
-        family=family,
-        clusters=clusters,
-        order=place,
-        X=design.X[place],
-        y=design.y[place],
-        weights=w[place],
-        offset=0.0 if design.offset is None else design.offset[place],
+    return replace(
+        fit,
+        formula=formula,
+        groups=groups,
+        design=design,
+        n_missing=design.n_missing + int(gaps.sum()),
     )
-    return design, equations, design.n_missing + int(gaps.sum())
 
 
 def _is_array(value: Any) -> bool:
@@ -232,27 +175,3 @@ def _positions(column: pd.Series, name: str) -> Array:
             "in order."
         )
     return column.to_numpy(float)
-
-
-def _notes(
-    equations: Equations, working: WorkingCorrelation, solution: Solution
-) -> tuple[str, ...]:
-    notes = []
-    if not solution.converged:
-        far = equations.family.counts_trials and np.abs(equations.eta(solution.beta)).max() > 15
-        remedy = (
-            "A coefficient runs to infinity: see mixedlab.check_separation."
-            if far
-            else "Try correlation='independence', another link, or fewer covariates."
-        )
-        notes.append(
-            f"The equations did not settle in {solution.n_iterations} steps, so neither the "
-            f"estimates nor their errors can be used. {remedy}"
-        )
-    if working.limited:
-        notes.append(
-            f"The estimated {working.name} correlation is outside the range that clusters of "
-            f"{equations.clusters.sizes.max()} rows allow; {working.alpha:.4f}, its end, is used. "
-            "Coefficients stay valid; another working correlation may be more precise."
-        )
-    return tuple(notes)

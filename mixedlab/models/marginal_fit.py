@@ -24,18 +24,21 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
-from mixedlab.data.design import Design
 from mixedlab.data.errors import DataError
 from mixedlab.engine.families import Family
 from mixedlab.models.marginal_solver import Equations, Solution
 from mixedlab.models.reporting import Report, Summary
 from mixedlab.models.working_correlation import Unstructured, WorkingCorrelation
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from mixedlab.data.design import Design
 
 Array = NDArray[np.float64]
 SmallSample = Literal["mancl-derouen", "kauermann-carroll"]
@@ -85,16 +88,20 @@ class GEEFit(Report):
     notes: tuple[str, ...]
     groups: str
     n_missing: int
-    design: Design = field(repr=False)
     equations: Equations = field(repr=False)
     independence: Solution = field(repr=False)
+    design: Design | None = field(default=None, repr=False)
 
     # --- estimates -------------------------------------------------------------------------------
 
     def _series(self, values: Array, name: str) -> pd.Series:
+        import pandas as pd
+
         return pd.Series(values, index=list(self.names), name=name)
 
     def _matrix(self, values: Array) -> pd.DataFrame:
+        import pandas as pd
+
         return pd.DataFrame(values, index=list(self.names), columns=list(self.names))
 
     @cached_property
@@ -125,6 +132,8 @@ class GEEFit(Report):
     @cached_property
     def standard_errors(self) -> pd.DataFrame:
         """All four standard errors side by side."""
+        import pandas as pd
+
         return pd.DataFrame(
             {
                 "naive": self.se_naive,
@@ -140,6 +149,8 @@ class GEEFit(Report):
     def correlation(self) -> float | pd.DataFrame | None:
         """Working correlation alpha; a table by place if unstructured, None if independent."""
         if isinstance(self.working, Unstructured):
+            import pandas as pd
+
             places = pd.Index(self.working.places, name="place")
             return pd.DataFrame(self.working.alpha, index=places, columns=places)
         return self.working.alpha
@@ -241,11 +252,14 @@ class GEEFit(Report):
 
     def confint(self, level: float = 0.95) -> pd.DataFrame:
         """Wald intervals from ``se``, with normal quantiles."""
+        import pandas as pd
+
         margin = _normal_quantile(level) * self.se
         return pd.DataFrame({"lower": self.coef - margin, "upper": self.coef + margin})
 
     def tests(self) -> pd.DataFrame:
         """Wald tests of each coefficient, from ``se``."""
+        import pandas as pd
         from scipy.special import ndtr
 
         z = self.coef / self.se
@@ -282,6 +296,8 @@ class GEEFit(Report):
         if newdata is None:
             e = self.equations
             X, eta = e.in_data_order(e.X), e.in_data_order(e.eta(self.beta))
+        elif self.design is None:
+            raise DataError("This fit was made from arrays: new rows are X @ fit.beta.")
         else:
             new = self.design.rebuild(newdata, groups=False)
             X = new.X
@@ -289,6 +305,8 @@ class GEEFit(Report):
         onto = self.family.link.mu if scale == "response" else np.asarray
         if interval is None:
             return onto(eta)
+        import pandas as pd
+
         se = np.sqrt(np.einsum("ij,jk,ik->i", X, self.vcov.to_numpy(), X))
         margin = _normal_quantile(level) * se
         ends = np.sort([onto(eta - margin), onto(eta + margin)], axis=0)  # a link may fall

@@ -1,4 +1,6 @@
 import json
+import subprocess
+import sys
 import warnings
 from pathlib import Path
 
@@ -11,6 +13,7 @@ from scipy.linalg import sqrtm
 
 import mixedlab as ml
 from mixedlab.data.errors import DataError, DataWarning, FormulaError
+from mixedlab.models.marginal_model import fit_marginal
 
 REFERENCE = Path(__file__).parents[1] / "reference"
 CASES = json.loads((REFERENCE / "gee.json").read_text())
@@ -244,6 +247,33 @@ def test_robust_errors_are_right_where_the_working_correlation_is_wrong():
     assert np.mean(naive) / truth < 0.8
 
 
+def test_arrays_give_the_same_fit_and_need_no_pandas():
+    data = simulated("binomial", n_clusters=40)
+    fit = ml.gee("y ~ x", data, "g", "binomial", "ar1", "visit", small_sample="mancl-derouen")
+    code = """
+import sys, json, numpy as np
+from mixedlab.models.marginal_model import fit_marginal
+y, X, g, visit = (np.array(v) for v in json.load(sys.stdin))
+fit = fit_marginal(y, X, g, family="binomial", correlation="ar1", position=visit)
+assert "pandas" not in sys.modules
+print(json.dumps(fit.beta.tolist()))
+"""
+    X = np.column_stack([np.ones(len(data)), data["x"]])
+    arrays = json.dumps([v.tolist() for v in (data["y"], X, data["g"], data["visit"])])
+    done = subprocess.run(
+        [sys.executable, "-c", code], input=arrays, capture_output=True, text=True, check=True
+    )
+    np.testing.assert_allclose(json.loads(done.stdout), fit.beta, rtol=1e-12)
+    plain = fit_marginal(data["y"], X, data["g"], family="binomial")
+    np.testing.assert_allclose(plain.fitted, plain.predict())
+    with pytest.raises(DataError, match="made from arrays"):
+        plain.predict(data)
+    with pytest.raises(DataError, match="one row of X"):
+        fit_marginal(data["y"], X[:3], data["g"])
+    with pytest.raises(DataError, match="cluster labels"):
+        fit_marginal(data["y"], X, data["g"][:3])
+
+
 # --- asking a fit ---------------------------------------------------------------------------------
 
 
@@ -356,6 +386,7 @@ def test_separation_is_said_and_not_returned_as_an_estimate():
         ({"correlation": "unstructured", "order": "row"}, DataError, "correlations for"),
         ({"formula": "y ~ lage + (1 | subject)"}, FormulaError, "no random effects"),
         ({"groups": "same"}, DataError, "one cluster"),
+        ({"groups": [1, 2]}, DataError, "name of a column"),
         ({"groups": "row"}, DataError, "one row"),
         ({"groups": "row", "correlation": "ar1", "order": "period"}, DataError, "one row"),
         ({"small_sample": "fay-graubard"}, DataError, "mancl-derouen"),
