@@ -170,6 +170,25 @@ def generator(seed: int, number: int) -> np.random.Generator:
     return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(number,)))
 
 
+_received: Study | None = None
+
+
+def _receive(study: Study) -> None:
+    """Start of a worker of our own pool: the study comes once, not with every chunk.
+
+    Ctrl-C reaches every process of a terminal; the parent alone decides what it means.
+    """
+    import signal
+
+    global _received
+    _received = study
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def _run_received(seed: int, numbers: Sequence[int]) -> list[tuple[int, Any, str | None]]:
+    return _run(_received, seed, numbers)
+
+
 def _run(study: Study, seed: int, numbers: Sequence[int]) -> list[tuple[int, Any, str | None]]:
     """What a worker does: a chunk of replicates, with errors in words."""
     outcomes = []
@@ -199,7 +218,10 @@ def _outcomes(
         return
     futures: list[Future] = []
     try:
-        futures += [pool.submit(_run, study, seed, chunk) for chunk in chunks]
+        if own is not None:
+            futures += [own.submit(_run_received, seed, chunk) for chunk in chunks]
+        else:
+            futures += [pool.submit(_run, study, seed, chunk) for chunk in chunks]
         for future in as_completed(futures):
             yield future.result()
     finally:
@@ -217,13 +239,18 @@ def _process_pool(study: Study, n_tasks: int) -> Executor | None:
     from concurrent.futures import ProcessPoolExecutor
     from multiprocessing import get_start_method
 
-    if get_start_method() != "fork" and _lives_in_a_session(study):
+    # A forked process has the study already; any other must be able to read it.
+    if get_start_method() != "fork" and not _can_be_sent(study):
         return None
+    return ProcessPoolExecutor(workers, initializer=_receive, initargs=(study,))
+
+
+def _can_be_sent(study: Study) -> bool:
     try:
         pickle.dumps(study)
-    except Exception:  # lambdas and local functions cannot be sent
-        return None
-    return ProcessPoolExecutor(workers, initializer=_ignore_interrupts)
+    except Exception:  # lambdas and local functions
+        return False
+    return not _lives_in_a_session(study)
 
 
 def _lives_in_a_session(study: Study) -> bool:
@@ -232,13 +259,6 @@ def _lives_in_a_session(study: Study) -> bool:
         study = study.func
     module = getattr(study, "__module__", None)
     return module == "__main__" and not hasattr(sys.modules["__main__"], "__file__")
-
-
-def _ignore_interrupts() -> None:
-    """Ctrl-C reaches every process of a terminal; the parent alone decides what it means."""
-    import signal
-
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 @contextmanager

@@ -6,12 +6,13 @@ import subprocess
 import sys
 import textwrap
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from functools import partial
 
 import numpy as np
 import pytest
 
 from mixedlab.data.errors import MixedlabError
-from mixedlab.inference.replication import generator, replicate
+from mixedlab.inference.replication import _can_be_sent, generator, replicate
 
 
 def draw(rng):
@@ -50,8 +51,19 @@ def test_threads(expected):
         assert executor.submit(int).result() == 0  # a given executor stays open
 
 
-def test_this_process_when_the_study_cannot_be_sent(expected):
+def test_a_study_that_no_fresh_process_could_read(expected):
     check(replicate(lambda rng: draw(rng), 450, 7, progress=False), expected)
+
+
+def test_this_process_where_there_can_be_no_other(expected, monkeypatch):
+    monkeypatch.setattr("multiprocessing.get_start_method", lambda: "spawn")
+    process = replicate(lambda rng: {**draw(rng), "pid": os.getpid()}, 450, 7, progress=False)
+    assert set(process.table.pop("pid")) == {os.getpid()}
+    assert not _can_be_sent(lambda rng: rng)
+    assert _can_be_sent(draw)
+    assert _can_be_sent(partial(draw))
+    monkeypatch.setattr(os, "cpu_count", lambda: 1)
+    check(replicate(draw, 450, 7, progress=False), expected)
 
 
 def test_one_worker(expected):
@@ -117,7 +129,9 @@ def test_progress_is_shown(capsys):
     assert "3/3" in capsys.readouterr().err
 
 
-def test_interrupt_in_this_process_returns_what_is_done():
+def test_interrupt_in_this_process_returns_what_is_done(monkeypatch):
+    monkeypatch.setattr(os, "cpu_count", lambda: 1)
+
     def study(rng):
         if study.calls == 4:
             raise KeyboardInterrupt
