@@ -46,6 +46,7 @@ from mixedlab.engine import blocks
 from mixedlab.engine.families import Family
 from mixedlab.engine.layout import Layout
 from mixedlab.engine.quadrature import product_rule
+from mixedlab.engine.stacked_factor import factor, log_det, solve
 from mixedlab.engine.terms import RandomTerm
 
 Array = NDArray[np.float64]
@@ -179,8 +180,8 @@ class GroupedLikelihood:
                 expected = self.family.fisher_weights(eta, self.weights, dispersion)
                 W = np.where(W >= 0, W, expected)
             g = Lam.T @ np.stack([self._sum(l1, a) for a in range(self.q)]) - u
-            L = _factor(self._curvature(W, Lam)[1])
-            delta = _solve(L, g)
+            L = factor(self._curvature(W, Lam)[1])
+            delta = solve(L, g)
             decrement = (delta * g).sum(0)
             if not np.isfinite(decrement).all():
                 return None
@@ -236,9 +237,9 @@ class GroupedLikelihood:
         family, y, w = self.family, self.y, self.weights
         l1, l2, l3 = family.derivatives(y, eta, w, dispersion)
         A, H = self._curvature(-l2, Lam)
-        L = _factor(H)
+        L = factor(H)
         base = self._penalised(eta, self.u, dispersion)
-        laplace = base - _log_det(L)
+        laplace = base - log_det(L)
         at_nodes = None if self.nagq == 1 else self._over_nodes(eta, Lam, L, base, dispersion)
         value = laplace if at_nodes is None else laplace + np.log(at_nodes.total)
         self.L, self.Lam, self.eta = L, Lam, eta
@@ -278,7 +279,7 @@ class GroupedLikelihood:
                 leverage = leverage + term
         c = -l3 * leverage
         s = Lam.T @ np.stack([self._sum(c, a) for a in range(q)]) + r
-        t = _solve(L, s)
+        t = solve(L, s)
         Zt = self._rows(Lam @ t)
         d = c + l2 * Zt
         d_Lam = d_Lam + np.stack([self._sum(d, a) for a in range(q)]) @ self.u.T + Zl1 @ t.T
@@ -371,23 +372,8 @@ class GroupedLikelihood:
         """
         Wx = (W * x)[self.rows]
         g = self.Lam.T @ np.stack([self._sum(Wx, a) for a in range(self.q)])
-        moved = self.Lam @ _solve(self.L, g)
+        moved = self.Lam @ solve(self.L, g)
         return [moved[columns].T for columns in self.factor.columns]
-
-
-def _factor(H: Array) -> Array:
-    """Cholesky factors, nan where a matrix is not positive definite."""
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return blocks.cholesky(H)
-
-
-def _solve(L: Array, g: Array) -> Array:
-    return blocks.solve_upper(L, blocks.solve_lower(L, g.copy()))
-
-
-def _log_det(L: Array) -> Array:
-    """Log determinant of each factor, (J,)."""
-    return np.log(np.einsum("aaj->aj", L)).sum(0)
 
 
 class _NodeSums:

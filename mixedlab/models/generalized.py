@@ -17,8 +17,7 @@ prior, ``-sum beta^2 / (2 prior_sd^2)`` over all coefficients but the intercept,
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from functools import cached_property
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -29,7 +28,7 @@ from mixedlab.engine.families import Family
 from mixedlab.engine.families import family as family_named
 from mixedlab.engine.joint_maximum import covariance
 from mixedlab.engine.terms import RandomTerm
-from mixedlab.models.fit import MixedFit
+from mixedlab.models.generalized_fit import GeneralizedFit
 from mixedlab.models.joint_likelihood import JointLikelihood, LaplaceWarning
 
 if TYPE_CHECKING:
@@ -189,6 +188,7 @@ def fit_generalized(
     names = tuple(f"x{k + 1}" for k in range(X.shape[1])) if names is None else tuple(names)
     w = 1.0 if weights is None else np.asarray(weights, dtype=float)
     o = np.zeros(n) if offset is None else np.asarray(offset, dtype=float)
+    _check_fixed_part(X, names, o)
     try:
         kind.check_response(y, np.broadcast_to(w, y.shape), rows)
     except ValueError as error:
@@ -290,6 +290,21 @@ def _observation_term(rows: NDArray[np.intp]) -> RandomTerm:
     )
 
 
+def _check_fixed_part(X: Array, names: Sequence[str], offset: Array) -> None:
+    if len(names) != X.shape[1]:
+        raise DataError(f"There are {len(names)} names for the {X.shape[1]} columns of X.")
+    if offset.shape != X.shape[:1] or not np.isfinite(offset).all():
+        raise DataError(f"offset must be {X.shape[0]} finite numbers, one a row.")
+    for name, column in zip(names, X.T, strict=True):
+        if not np.isfinite(column).all():
+            raise DataError(f"Column {name!r} of X has missing or infinite values.")
+    scaled = X / np.maximum(np.sqrt((X**2).sum(axis=0)), 1e-300)
+    if X.shape[1] and np.linalg.eigvalsh(scaled.T @ scaled)[0] < 1e-12:
+        raise DataError(
+            f"The columns {', '.join(names)} of X are linearly dependent: leave one of them out."
+        )
+
+
 def _check_random_part(
     kind: Family, y: Array, w: Array | float, terms: Sequence[RandomTerm], nagq: int
 ) -> None:
@@ -337,145 +352,3 @@ def _refuse_unidentified_binary(y: Array, term: RandomTerm) -> None:
             f"In every level of {term.group!r} the responses are all 0 or all 1: the standard "
             "deviation between levels runs to infinity. Use groups in which the response varies."
         )
-
-
-@dataclass(eq=False, repr=False, kw_only=True)
-class GeneralizedFit(MixedFit):
-    """A fitted generalised linear mixed model.
-
-    Attributes
-    ----------
-    link : str
-    nagq : int
-        Nodes a dimension; 1 for Laplace.
-    parameters : ndarray (d,)
-        Entries of the factors Lambda, beta, and the log dispersion where there is one.
-    vcov_parameters : ndarray (d, d)
-        Inverse of the observed information of all of them; nan for a parameter about which the
-        data say nothing.
-    problem : JointLikelihood
-        The likelihood as a function of ``parameters``.
-
-    See Also
-    --------
-    MixedFit : the attributes that all mixed fits share.
-
-    Notes
-    -----
-    ``dispersion`` is that of `mixedlab.engine.families`: phi of a gamma (variance phi mu^2), theta
-    of a negative binomial (variance mu + mu^2/theta), the sum of the shapes of a beta-binomial.
-    """
-
-    link: str
-    nagq: int
-    parameters: Array
-    vcov_parameters: Array
-    problem: JointLikelihood
-
-    # --- what the linear model has too
-
-    def _title(self) -> str:
-        how = "Laplace" if self.nagq == 1 else f"adaptive quadrature, {self.nagq} nodes"
-        kind = f"{self.family} with {self.link} link"
-        if not self.terms:
-            return f"Generalised linear model without random effects ({kind})"
-        return f"Generalised linear mixed model ({kind}; {how})"
-
-    def summary(self):  # noqa: D102  (documented in MixedFit)
-        out = super().summary()
-        lines = list(out.lines)
-        if self.response_family.has_dispersion and self.sigma is None:
-            lines.append(f"Dispersion: {self.dispersion:.5g}")
-            if self.problem.at_dispersion_limit(self.parameters):
-                lines.append(
-                    "The dispersion is at its limit: the data show no variation beyond that of "
-                    "the plain family."
-                )
-        if self.problem.prior_sd is not None:
-            lines.append(f"Normal prior on the coefficients, sd {self.problem.prior_sd:g}")
-        if self.problem.penalty is not None:
-            lines.append("Firth's penalty on the fixed part")
-        return replace(out, lines=lines)
-
-    def _conditional_covariances(self) -> list[Array]:
-        self.problem.at(self.parameters)
-        return self.problem.likelihood.mode_covariances()
-
-    @property
-    def response_family(self) -> Family:
-        """The family as an object: mean, variance and density."""
-        return self.problem.family
-
-    @property
-    def fitted(self) -> Array:
-        """Conditional means (n,): the inverse link at ``X beta + Z b + offset``."""
-        return self.response_family.link.mu(self.linear_predictor)
-
-    @cached_property
-    def weights_or_trials(self) -> Array:
-        """Prior weights or trials (n,); ones where there are none."""
-        return np.ones(self.n_obs) if self.weights is None else self.weights
-
-    @property
-    def resid_pearson(self) -> Array:
-        """Residuals (n,) divided by the response's conditional standard deviation."""
-        variance = self.response_family.variance(
-            self.fitted, self.weights_or_trials, self.dispersion
-        )
-        return self.resid / np.sqrt(variance)
-
-    @cached_property
-    def modes_by_beta(self) -> tuple[Any, list[Array]]:
-        """The likelihood at its maximum, and minus the derivative of each term's modes in beta.
-
-        Derivatives are (J, q, p), one array a term.
-        """
-        self.problem.at(self.parameters)
-        likelihood = self.problem.likelihood
-        _, l2, _ = self.response_family.derivatives(
-            self.y, self.linear_predictor, self.weights_or_trials, self.dispersion
-        )
-        columns = [likelihood.solve_modes(-l2, x) for x in self.X.T]
-        return likelihood, [np.stack(term, axis=2) for term in zip(*columns, strict=True)]
-
-    # --- questions
-
-    def refit(self, y: ArrayLike) -> GeneralizedFit:
-        """Fit the same model to another response (n,), in the order of the rows fitted."""
-        kept = ("X", "terms", "weights", "offset", "names")
-        fit = fit_generalized(
-            y,
-            family=self.response_family,
-            nagq=self.nagq,
-            prior_sd=self.problem.prior_sd,
-            penalty=self.problem.penalty,
-            **{name: getattr(self, name) for name in kept},
-        )
-        return replace(fit, design=self.design, formula=self.formula)
-
-    def loglik_at(self, parameters: ArrayLike) -> float:
-        """Log-likelihood at other ``parameters``: for profiles and pictures."""
-        return self.problem.at(np.asarray(parameters, dtype=float), gradient=False).loglik
-
-    def coefficient_first(self, term: int, coef: int) -> tuple[JointLikelihood, Array]:
-        """The same model with one coefficient of a term put first, and its parameters.
-
-        The sd of a term's first coefficient is an entry of the parameters, so that it can be held.
-        """
-        old = self.terms[term]
-        order = [coef, *(k for k in range(old.n_coefs) if k != coef)]
-        names = tuple(old.names[k] for k in order)
-        new = replace(old, Z=np.ascontiguousarray(old.Z[:, order]), names=names)
-        terms = [new if t == term else other for t, other in enumerate(self.terms)]
-        problem = self.problem.with_terms(terms)
-        factors = self.layout.unpack(self.parameters[: self.theta.size])
-        lower = np.linalg.qr(factors[term][order].T, mode="r").T
-        factors[term] = lower * np.where(np.diag(lower) < 0, -1.0, 1.0)
-        rest = self.parameters[self.theta.size :]
-        return problem, np.concatenate([problem.layout.pack(factors), rest])
-
-    def overdispersion(self) -> Any:
-        """Pearson's statistic; see `mixedlab.inference.dispersion.overdispersion`."""
-        from mixedlab.inference.dispersion import overdispersion
-
-        return overdispersion(self)

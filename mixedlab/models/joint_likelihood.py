@@ -91,15 +91,23 @@ class JointLikelihood:
     # --- the parameter vector
 
     def to_user(self, x: Array) -> Array:
-        """From internal units to the data's; Lambda's columns turned so that diagonals are >= 0."""
-        user = x / self.scale
-        turned = [
-            L * np.where(np.diag(L) < 0, -1.0, 1.0)
-            for L in self.layout.unpack(user[: self.n_theta])
-        ]
-        if turned:
-            user[: self.n_theta] = self.layout.pack(turned) + 0.0
-        return user
+        """From internal units to the data's."""
+        return x / self.scale
+
+    def _turned(self, found: Maximum) -> Maximum:
+        """The same covariances, with Lambda's columns turned so that diagonals are not negative."""
+        factors = self.layout.unpack(found.x[: self.n_theta])
+        if not factors:
+            return found
+        turn = [np.ones_like(L) * np.where(np.diag(L) < 0, -1.0, 1.0) for L in factors]
+        sign = np.ones(found.x.size)
+        sign[: self.n_theta] = self.layout.pack(turn)
+        return replace(
+            found,
+            x=found.x * sign + 0.0,
+            gradient=found.gradient * sign,
+            hessian=found.hessian * np.outer(sign, sign),
+        )
 
     def split(self, user: Array) -> tuple[Array, Array, float]:
         """Theta, beta, dispersion."""
@@ -285,7 +293,7 @@ class JointLikelihood:
         else:
             hessian = self._curvature(x)
         found = maximise(self.objective, x, hessian)
-        found = self._settle_at_zero(self._settle_at_limit(found))
+        found = self._turned(self._settle_at_zero(self._settle_at_limit(found)))
         self.hessian = found.hessian if np.isfinite(found.hessian).all() else None
         return found
 
