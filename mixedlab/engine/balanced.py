@@ -1,0 +1,176 @@
+r"""REML in closed form where every group has the same rows, for labs that refit while you drag.
+
+Same design matrix Z (n rows, q columns, own intercept) in each of J groups,
+``y_j = Z (beta + b_j) + e_j``. Each group's own least squares coefficients ``c_j`` and its residual
+sum of squares are sufficient, and independent:
+
+.. math:: c_j \sim N(\beta,\; T + \sigma^2 (Z'Z)^{-1}), \qquad
+          \textstyle\sum_j RSS_j / \sigma^2 \sim \chi^2_{J(n-q)}.
+
+With ``Z'Z = R'R`` the whitened ``R c_j`` has covariance ``R T R' + sigma^2 I``. Let ``d_k`` be the
+eigenvalues of their sample covariance (divisor J - 1). The REML estimate of ``R T R'`` keeps the
+eigenvectors and has eigenvalues ``max(d_k - sigma^2, 0)``; directions in which the groups differ
+no more than noise does (``d_k < sigma^2``) are pooled with the residuals into ``sigma^2``. So the
+variance between groups is the variance of their own coefficients, less what noise explains.
+
+One slope and a random intercept, for any x, needs the sums of squares within groups (W) and
+between them (B) alone: with ``lambda = sigma^2 / (sigma^2 + n sigma_b^2)`` in (0, 1] the slope is
+
+.. math:: \hat\beta(\lambda) = \frac{W_{xy} + \lambda B_{xy}}{W_{xx} + \lambda B_{xx}},
+
+a blend of the slope within, ``W_xy / W_xx``, and the slope between, ``B_xy / B_xx``.
+
+References
+----------
+Amemiya (1985), "What should be done when an estimated between-group covariance matrix is not
+nonnegative definite?", The American Statistician 39, 112-117.
+Maddala (1971), "The use of variance components models in pooling cross section and time series
+data", Econometrica 39, 341-358.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class RandomCoefficients:
+    """A REML fit of ``y ~ Z + (Z | group)`` to balanced data.
+
+    Attributes
+    ----------
+    beta : ndarray, shape (q,)
+    own : ndarray, shape (J, q)
+        Each group's own least squares coefficients.
+    cov : ndarray, shape (q, q)
+        Covariance of the random coefficients.
+    sigma : float
+        Residual standard deviation.
+    criterion : float
+        The REML criterion, -2 times the restricted log-likelihood.
+    blup : ndarray, shape (J, q)
+        Each group's coefficients as the model predicts them, ``beta + b_j``.
+    """
+
+    beta: Array
+    own: Array
+    cov: Array
+    sigma: float
+    criterion: float
+    blup: Array
+
+
+def random_coefficients(y: Array, Z: Array) -> RandomCoefficients:
+    """Fit random coefficients to responses of shape (J, n) at the same rows Z, shape (n, q)."""
+    (J, n), q = y.shape, Z.shape[1]
+    Q, R = np.linalg.qr(Z)
+    white = y @ Q  # R c_j, one row a group
+    rss = float(np.sum((y - white @ Q.T) ** 2))
+    centre = white.mean(axis=0)
+    away = white - centre
+    d, U = np.linalg.eigh(away.T @ away / (J - 1))  # ascending
+    sigma2, df = rss / (J * (n - q)), J * (n - q)
+    for dk in d:
+        if dk >= sigma2:
+            break
+        sigma2 = (sigma2 * df + (J - 1) * dk) / (df + J - 1)
+        df += J - 1
+    spread = np.maximum(d, sigma2)  # eigenvalues of R T R' + sigma^2 I
+    keep = (U * (1 - sigma2 / spread)) @ U.T
+    inverse = np.linalg.inv(R)
+    nu = J * n - q
+    criterion = (
+        nu * (1 + np.log(2 * np.pi))
+        + J * (n - q) * np.log(sigma2)
+        + (J - 1) * np.sum(np.log(spread))
+        + q * np.log(J)
+        + 2 * np.sum(np.log(np.abs(np.diag(R))))
+    )
+    return RandomCoefficients(
+        beta=inverse @ centre,
+        own=white @ inverse.T,
+        cov=inverse @ (U * (spread - sigma2)) @ U.T @ inverse.T,
+        sigma=float(np.sqrt(sigma2)),
+        criterion=float(criterion),
+        blup=(centre + away @ keep) @ inverse.T,
+    )
+
+
+@dataclass(frozen=True)
+class RandomIntercept:
+    """A REML fit of ``y ~ x + (1 | group)`` to groups of equal size.
+
+    ``weight_between`` is the share of the slope that comes from differences between groups.
+    """
+
+    slope: float
+    sd_group: float
+    sigma: float
+    weight_between: float
+
+
+@dataclass(frozen=True)
+class SumsOfSquares:
+    """Sums of squares and products of x and y; times n where they are of group means."""
+
+    xx: float
+    xy: float
+    yy: float
+
+    @property
+    def slope(self) -> float:
+        """The least squares slope; 0 where x does not vary."""
+        return self.xy / self.xx if self.xx > 0 else 0.0
+
+    def plus(self, other: SumsOfSquares, weight: float | Array = 1.0) -> SumsOfSquares:
+        """Add another's sums, weighted."""
+        return SumsOfSquares(
+            self.xx + weight * other.xx, self.xy + weight * other.xy, self.yy + weight * other.yy
+        )
+
+
+def within_and_between(x: Array, y: Array) -> tuple[SumsOfSquares, SumsOfSquares]:
+    """Split the sums of squares about the grand mean; x and y have shape (J, n)."""
+    x_mean, y_mean = x.mean(axis=1, keepdims=True), y.mean(axis=1, keepdims=True)
+    within = _sums(x - x_mean, y - y_mean)
+    between = _sums(x_mean - x.mean(), y_mean - y.mean())
+    n = x.shape[1]
+    return within, SumsOfSquares(n * between.xx, n * between.xy, n * between.yy)
+
+
+def random_intercept(
+    within: SumsOfSquares, between: SumsOfSquares, n_groups: int, n_rows: int
+) -> RandomIntercept:
+    """Fit one slope with a random intercept; ``n_rows`` is the number in each group."""
+    nu = n_groups * n_rows - 2
+
+    def criterion(log_lambda: Array) -> Array:
+        total = within.plus(between, np.exp(log_lambda))
+        rss = total.yy - total.xy**2 / total.xx
+        return nu * np.log(rss) - (n_groups - 1) * log_lambda + np.log(total.xx)
+
+    # One number to be found, on a log scale; there can be two valleys, so look everywhere first.
+    grid = np.linspace(-16.0, 0.0, 161)
+    for _ in range(6):
+        best = int(criterion(grid).argmin())
+        low, high = grid[max(best - 1, 0)], grid[min(best + 1, grid.size - 1)]
+        grid = np.linspace(low, high, 41)
+    log_lambda = float(grid[criterion(grid).argmin()])
+    weight = float(np.exp(log_lambda))
+    total = within.plus(between, weight)
+    sigma2 = (total.yy - total.xy**2 / total.xx) / nu
+    return RandomIntercept(
+        slope=total.slope,
+        sd_group=float(np.sqrt(sigma2 * (1 / weight - 1) / n_rows)),
+        sigma=float(np.sqrt(sigma2)),
+        weight_between=weight * between.xx / total.xx,
+    )
+
+
+def _sums(x: Array, y: Array) -> SumsOfSquares:
+    return SumsOfSquares(float(np.sum(x * x)), float(np.sum(x * y)), float(np.sum(y * y)))
