@@ -1,7 +1,8 @@
 """The random effects of a fitted linear model, block by block: what inference needs of V.
 
 With rows made independent (weighted by ``sqrt(w)``), ``V = I + Z T Z'`` where ``T`` is the
-covariance of the random effects over ``sigma^2``. With ``A = Z'Z``, ``C = Z'X`` and ``K = T (I + A T)^-1``,
+covariance of the random effects over ``sigma^2``. With ``A = Z'Z``, ``C = Z'X`` and
+``K = T (I + A T)^-1``,
 
     V^-1 = I - Z K Z',    cov(b | y, beta) = sigma^2 K,    b = K (Z'y - C beta).
 

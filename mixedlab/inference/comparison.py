@@ -174,6 +174,11 @@ def _refuse_incomparable(small: MixedFit, large: MixedFit) -> None:
             raise MixedlabError(f"The models have different {name}: they do not compare.")
     if small.reml != large.reml:
         raise MixedlabError("One model is fitted by REML, the other by ML: use the same.")
+    structure = getattr(small, "residual", None)
+    if structure is not None and type(structure) is not type(getattr(large, "residual", None)):
+        raise MixedlabError(
+            "The models are not nested: the larger one lacks the residual structure of the smaller."
+        )
     if not _within(small.X, large.X):
         raise MixedlabError(
             "The models are not nested: the smaller one has fixed effects that the larger lacks. "

@@ -287,6 +287,7 @@ class MixedFit(Report):
         scale: Literal["response", "link"] = "response",
         interval: Literal["confidence", "prediction"] | None = None,
         new_levels: Literal["error", "population"] = "error",
+        level: float = 0.95,
     ) -> Any:
         """Predict the response; see `mixedlab.inference.prediction.predict`.
 
@@ -295,7 +296,7 @@ class MixedFit(Report):
         """
         from mixedlab.inference.prediction import predict
 
-        return predict(self, newdata, kind, scale, interval, new_levels)
+        return predict(self, newdata, kind, scale, interval, new_levels, level)
 
     def simulate(self, n: int = 1, seed: int | None = None) -> Array:
         """Draw new responses (n, n_obs) from the fitted model, random effects drawn anew."""

@@ -161,3 +161,16 @@ def test_generalised_fits():
     c = ml.glmm("incidence / size ~ period + (1 | herd)", table, weights="size", nagq=5)
     with pytest.raises(MixedlabError, match="nagq"):
         ml.compare(a, c)
+
+
+def test_residual_structures():
+    """A correlation of zero is inside its range: plain chi-squared."""
+    table = ml.load("sleepstudy")
+    a = ml.lmm("Reaction ~ Days + (1 | Subject)", table, reml=False)
+    b = ml.lmm("Reaction ~ Days + (1 | Subject)", table, reml=False, residual="ar1(Days)")
+    found = ml.compare(a, b)
+    assert found.mixture == ((1.0, 1),)
+    assert found.p == pytest.approx(stats.chi2.sf(a.criterion - b.criterion, 1))
+    c = ml.lmm("Reaction ~ Days + (Days | Subject)", table, reml=False)
+    with pytest.raises(MixedlabError, match="lacks the residual structure"):
+        ml.compare(b, c)

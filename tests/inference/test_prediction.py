@@ -180,3 +180,11 @@ def test_simulated_responses_have_the_structure_of_the_residuals():
     lag = np.abs(np.subtract.outer(np.arange(10), np.arange(10)))
     expected = between + fit.sigma**2 * rho**lag
     assert np.abs(found / expected - 1).max() < 0.2
+
+
+def test_level_of_an_interval(sleep):
+    new = {"Days": [3.0]}
+    narrow, wide = (
+        sleep.predict(new, kind="population", interval="confidence", level=p) for p in (0.5, 0.99)
+    )
+    assert (wide["upper"] - wide["lower"])[0] > 3 * (narrow["upper"] - narrow["lower"])[0]
