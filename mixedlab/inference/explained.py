@@ -79,14 +79,20 @@ def variance_parts(fit: MixedFit) -> dict[str, float]:
     """Variance of the linear predictor by source: ``fixed``, each grouping factor, ``residual``.
 
     The part of a factor is the mean over rows of ``z' cov(b) z``. For a generalised model the
-    residual part is the variance of the response's family on the link's scale.
+    residual part is the variance of the response's family on the link's scale, and an effect for
+    every row belongs to it.
     """
     eta = fit.X @ fit.beta
     parts = {"fixed": float(np.var(eta, ddof=1))}
+    by_row = 0.0
     for term, cov in zip(fit.terms, fit.covariances, strict=True):
         part = float(np.einsum("ik,kl,il->", term.Z, cov, term.Z) / fit.n_obs)
-        parts[term.group] = parts.get(term.group, 0.0) + part
-    parts["residual"] = _residual_variance(fit, sum(parts.values()) - parts["fixed"])
+        if term.n_levels == fit.n_obs:
+            by_row += part
+        else:
+            parts[term.group] = parts.get(term.group, 0.0) + part
+    between = sum(parts.values()) - parts["fixed"]
+    parts["residual"] = by_row + _residual_variance(fit, between)
     return parts
 
 

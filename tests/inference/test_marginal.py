@@ -270,3 +270,13 @@ def test_profile_and_wald_intervals():
     singular = grouped("binomial", "logit", J=4, m=3, seed=5)
     if singular.theta[0] == 0:
         assert singular.confint().iloc[0].isna().all()
+
+
+def test_an_effect_for_every_row_is_residual_not_group():
+    df = ml.load("grouseticks")
+    formula = "TICKS ~ YEAR + cHEIGHT + (1 | BROOD) + (1 | LOCATION)"
+    fit = ml.glmm(formula, df, family="poisson", observation_effect=True)
+    sd = {t.group: c[0, 0] for t, c in zip(fit.terms, fit.covariances, strict=True)}
+    between = sd["BROOD"] + sd["LOCATION"]
+    noise = sd["observation"] + np.log1p(1 / fit.y.mean())
+    assert fit.icc().adjusted == pytest.approx(between / (between + noise), rel=1e-9)
