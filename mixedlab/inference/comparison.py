@@ -163,6 +163,17 @@ def _refuse_incomparable(small: MixedFit, large: MixedFit) -> None:
         raise MixedlabError("The models have different families or links: they do not compare.")
     if getattr(small, "nagq", 1) != getattr(large, "nagq", 1):
         raise MixedlabError("The models were fitted with different nagq: use the same.")
+    if getattr(small, "method", "") != getattr(large, "method", ""):
+        raise MixedlabError(
+            f"One model is fitted by {small.method}, the other by {large.method}: use one method."
+        )
+    kinds = [getattr(fit, "random_families", {}) for fit in (small, large)]
+    for group in set(kinds[0]) & set(kinds[1]):
+        if kinds[0][group] != kinds[1][group]:
+            raise MixedlabError(
+                f"The effects of {group!r} are {kinds[0][group]} in one model and "
+                f"{kinds[1][group]} in the other: neither is nested. Compare their aic."
+            )
     if small.n_obs != large.n_obs or not np.array_equal(small.y, large.y):
         raise MixedlabError(
             f"The models were fitted to different rows or responses ({small.n_obs} and "

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from mixedlab.data.errors import DataError, MixedlabError, listed
+from mixedlab.engine.families import Family
 from mixedlab.engine.layout import Layout
 from mixedlab.models import hierarchical_prediction
 from mixedlab.models.fit import MixedFit
@@ -28,6 +29,7 @@ from mixedlab.models.hierarchical_estimates import (
     Estimates,
     by_h_likelihood,
     by_marginal_likelihood,
+    variance_on_the_link,
 )
 from mixedlab.models.hierarchical_exact import loglik_at
 from mixedlab.models.marginal_likelihoods import marginal_likelihood
@@ -138,10 +140,8 @@ def fit_hierarchical(
     sigma = float(np.sqrt(phi)) if normal else None
     layout = Layout.of(data.terms)
     theta = np.empty(layout.n_theta)
-    for t, kind in enumerate(data.random):
-        lam = float(np.mean(chosen.lam[t]))
-        sd = np.sqrt(kind.variance_of_v(lam)) if lam > 0 else 0.0
-        theta[layout.slices[t]] = sd / (sigma or 1.0)
+    for t in range(len(data.terms)):
+        theta[layout.slices[t]] = np.sqrt(variance_on_the_link(data, chosen, t)) / (sigma or 1.0)
     n_dispersions = (0 if known else data.dispersion_X.shape[1]) + sum(
         D.shape[1] for D in data.random_dispersion_X
     )
@@ -189,6 +189,16 @@ class HierarchicalFit(MixedFit):
         return {t.group: k.name for t, k in zip(self.terms, self.data.random, strict=True)}
 
     @property
+    def response_family(self) -> Family:
+        """Family and link of y given u."""
+        return self.data.family
+
+    @property
+    def weights_or_trials(self) -> Array:
+        """Prior weights (n,), which are the trials of binomial responses."""
+        return self.data.weights
+
+    @property
     def link(self) -> str:
         """Name of the link."""
         return self.data.family.link.name
@@ -210,7 +220,7 @@ class HierarchicalFit(MixedFit):
     @property
     def is_beta_binomial(self) -> bool:
         """Whether the closed beta-binomial form was fitted."""
-        return self.estimates.how.startswith("closed form (beta-binomial")
+        return self.estimates.is_beta_binomial
 
     @property
     def fitted(self) -> Array:
@@ -348,18 +358,19 @@ class HierarchicalFit(MixedFit):
         return hierarchical_prediction.simulate(self, n, seed)
 
     def confint(self, level: float = 0.95, method: str = "wald", **kw: Any) -> pd.DataFrame:
-        """Wald intervals of the fixed effects and (on the log scale) of the dispersions.
+        """Intervals of the fixed effects and the dispersions (Wald's on the log scale).
 
-        ``method="bootstrap"`` is `mixedlab.inference.intervals.confint`'s.
+        ``method="bootstrap"`` refits data that the fit simulates; it takes ``n``, ``seed``,
+        ``executor`` and ``progress`` as ``ml.replicate`` does.
         """
         if method == "wald":
             return hierarchical_prediction.wald_intervals(self, level)
-        if method == "profile":
-            raise MixedlabError(
-                "There is no profile interval for a hierarchical model: use method='wald' or "
-                "method='bootstrap'."
-            )
-        return super().confint(level, method, **kw)
+        if method == "bootstrap":
+            return hierarchical_prediction.bootstrap_intervals(self, level, **kw)
+        raise MixedlabError(
+            f"There is no {method!r} interval for a hierarchical model: use method='wald' or "
+            "method='bootstrap'."
+        )
 
     def summary(self) -> Summary:
         """Estimates as tables: random effects, dispersions, fixed effects."""

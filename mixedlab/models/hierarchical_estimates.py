@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import polygamma
 
 from mixedlab.data.errors import MixedlabError
 from mixedlab.models.h_likelihood import HLikelihoodFit
@@ -51,6 +52,7 @@ class Estimates:
     singular: bool
     how: str
     loglik_without: float = np.nan
+    is_beta_binomial: bool = False
 
 
 def by_h_likelihood(data: HierarchicalData, fit: HLikelihoodFit) -> Estimates:
@@ -121,7 +123,22 @@ def by_marginal_likelihood(data: HierarchicalData, by_h: HLikelihoodFit, method:
         singular=fit.singular,
         how=fit.how,
         loglik_without=fit.loglik_without,
+        is_beta_binomial=isinstance(marginal, BetaBinomial) and not fit.singular,
     )
+
+
+def variance_on_the_link(data: HierarchicalData, estimates: Estimates, t: int) -> float:
+    """Variance of what the effects of term t add to the linear predictor, averaged over levels."""
+    lam = float(np.mean(estimates.lam[t]))
+    if lam == 0:
+        return 0.0
+    if estimates.is_beta_binomial:  # of logit p, which is the predictor where the link is logit
+        link = data.family.link
+        first = np.unique(data.terms[t].index, return_index=True)[1]
+        mu = link.mu(data.X[first] @ estimates.beta + data.offset[first])
+        logit = polygamma(1, mu / lam) + polygamma(1, (1 - mu) / lam)
+        return float(np.mean(logit * (link.dmu(link.eta(mu)) / (mu * (1 - mu))) ** -2))
+    return data.random[t].variance_of_v(lam)
 
 
 def _on_the_link(

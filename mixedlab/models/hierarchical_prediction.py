@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -127,40 +129,87 @@ def simulate(fit: HierarchicalFit, n: int, seed: int | None) -> Array:
     if int(n) != n or n < 1:
         raise MixedlabError(f"`n` is {n!r}; it must be a whole number of at least 1.")
     rng = np.random.default_rng(seed)
-    data, fixed = fit.data, fit.X @ fit.beta + fit.offset
-    out = np.empty((int(n), fit.n_obs))
-    for row in out:
-        eta = fixed.copy()
-        for term, kind, lam in zip(fit.terms, data.random, fit.estimates.lam, strict=True):
-            if np.all(lam == 0):
-                continue
-            chance = rng.uniform(1e-16, 1, term.n_levels)
-            if fit.is_beta_binomial:
-                mu = data.family.link.mu(fixed[np.unique(term.index, return_index=True)[1]])
-                p = rng.beta(mu / lam, (1 - mu) / lam)
-                eta = data.family.link.eta(np.clip(p, 1e-15, 1 - 1e-15))[term.index]
-            else:
-                eta += term.Z[:, 0] * kind.quantile(chance, lam)[term.index]
-        row[:] = data.family.draw(rng, data.family.link.mu(eta), data.weights / fit.phi, 1.0)
-    return out
+    return np.array([draw_response(fit, rng) for _ in range(int(n))])
+
+
+def draw_response(fit: HierarchicalFit, rng: np.random.Generator) -> Array:
+    """Draw one response (n_obs,), effects drawn anew."""
+    data, eta = fit.data, fit.X @ fit.beta + fit.offset
+    link = data.family.link
+    for term, kind, lam in zip(fit.terms, data.random, fit.estimates.lam, strict=True):
+        if np.all(lam == 0):
+            continue
+        if fit.is_beta_binomial:
+            mu = link.mu(eta[np.unique(term.index, return_index=True)[1]])
+            p = np.clip(rng.beta(mu / lam, (1 - mu) / lam), 1e-15, 1 - 1e-15)
+            eta = link.eta(p)[term.index]
+        else:
+            v = kind.quantile(rng.uniform(1e-16, 1, term.n_levels), lam)
+            eta = eta + term.Z[:, 0] * v[term.index]
+    return data.family.draw(rng, link.mu(eta), data.weights / fit.phi, 1.0)
 
 
 def wald_intervals(fit: HierarchicalFit, level: float) -> pd.DataFrame:
-    """Estimate plus and minus z standard errors; dispersions as logarithms, turned back."""
+    """Estimate plus and minus z standard errors; constant dispersions by way of logarithms."""
     import pandas as pd
     from scipy.special import ndtri
 
     if not 0 < level < 1:
         raise MixedlabError(f"`level` is {level!r}; it must lie between 0 and 1.")
     z = ndtri((1 + level) / 2)
-    rows = {name: (b - z * s, b + z * s)
-            for name, b, s in zip(fit.names, fit.beta, fit.se, strict=True)}  # fmt: skip
-    for (of, name), row in fit.dispersion_coefs.iterrows():
-        low, high = row["estimate"] - z * row["se"], row["estimate"] + z * row["se"]
-        alone = sum(of == other for other, _ in fit.dispersion_coefs.index) == 1
-        key = of if alone else f"log {of}: {name}"
-        rows[key] = (np.exp(low), np.exp(high)) if alone else (low, high)
-    return pd.DataFrame.from_dict(rows, orient="index", columns=["lower", "upper"])
+    names, values, errors, logged = _parameters(fit)
+    ends = np.column_stack([values - z * errors, values + z * errors])
+    ends[logged] = np.exp(ends[logged])
+    return pd.DataFrame(ends, index=names, columns=["lower", "upper"])
+
+
+def bootstrap_intervals(
+    fit: HierarchicalFit,
+    level: float,
+    n: int = 1000,
+    seed: int = 1,
+    executor: Any = None,
+    progress: bool = True,
+) -> pd.DataFrame:
+    """Percentiles of the estimates in ``n`` data sets that the fit simulates."""
+    import pandas as pd
+
+    from mixedlab.inference.replication import replicate
+
+    study = partial(_refit_once, replace(fit, design=None))
+    done = replicate(study, n, seed, executor, progress=progress)
+    if not done.values:
+        raise MixedlabError(
+            f"All {n} replicates failed. The first: {next(iter(done.failures.values()))}"
+        )
+    tail = (1 - level) / 2
+    ends = np.quantile(np.array(list(done.values.values())), [tail, 1 - tail], axis=0).T
+    return pd.DataFrame(ends, index=_parameters(fit)[0], columns=["lower", "upper"])
+
+
+def _refit_once(fit: HierarchicalFit, rng: np.random.Generator) -> Array:
+    _, values, _, logged = _parameters(fit.refit(draw_response(fit, rng)))
+    return np.where(logged, np.exp(values), values)
+
+
+def _parameters(fit: HierarchicalFit) -> tuple[list[str], Array, Array, NDArray[np.bool_]]:
+    """Names, estimates, standard errors, and which are logarithms of a constant dispersion.
+
+    The coefficients of a modelled dispersion stay logarithms, and their names say so.
+    """
+    coefs = fit.dispersion_coefs
+    owners = [of for of, _ in coefs.index]
+    alone = [owners.count(of) == 1 for of in owners]
+    names = [
+        of if one else f"log {of}: {name}"
+        for one, (of, name) in zip(alone, coefs.index, strict=True)
+    ]
+    return (
+        [*fit.names, *names],
+        np.concatenate([fit.beta, coefs["estimate"]]).astype(float),
+        np.concatenate([fit.se, coefs["se"]]).astype(float),
+        np.array([False] * fit.beta.size + alone),
+    )
 
 
 def _one_of(what: str, value: Any, options: tuple[str, ...]) -> None:

@@ -1,6 +1,7 @@
 """ml.hglm against reference fits, against itself by other ways, and on input it must refuse."""
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -408,6 +409,59 @@ def test_summary_names_the_model():
     by_h = ml.hglm(formula, table(), method="h-likelihood", **options)
     assert "by h-likelihood" in by_h.summary().title
     assert "<table" in by_h._repr_html_()
+
+
+def test_questions_to_a_fit():
+    formula, table, options = BY_H["epil-poisson-gamma"]
+    fit = ml.hglm(formula, table(), **options)
+    smaller = ml.hglm(formula.replace(" + V4", ""), table(), **options)
+    test = ml.compare(smaller, fit)
+    assert test.chisq == pytest.approx(2 * (fit.loglik - smaller.loglik))
+    assert test.df == 1
+    by_h = ml.hglm(formula, table(), method="h-likelihood", **options)
+    with pytest.raises(MixedlabError, match="one method"):
+        ml.compare(smaller, by_h)
+    normal = ml.hglm(formula, table(), family="poisson", random_family="gaussian")
+    with pytest.raises(MixedlabError, match="Compare their aic"):
+        ml.compare(smaller, normal)
+    assert fit.aic == pytest.approx(-2 * fit.loglik + 2 * 7)
+    assert fit.tests().loc["V4", "z"] == pytest.approx(fit.beta[4] / fit.se["V4"])
+    assert 0 < fit.icc().adjusted < 1
+    assert 0 < fit.r2().marginal < fit.r2().conditional < 1
+
+
+def test_icc_of_normal_normal_is_the_linear_mixed_models():
+    table = ml.load("sleepstudy")
+    formula = "Reaction ~ Days + (1 | Subject)"
+    ours, theirs = ml.hglm(formula, table), ml.lmm(formula, table, reml=False)
+    assert ours.icc().adjusted == pytest.approx(theirs.icc().adjusted, rel=1e-6)
+    assert ours.r2().marginal == pytest.approx(theirs.r2().marginal, rel=1e-6)
+
+
+def test_bootstrap_intervals_are_reproducible_and_near_walds():
+    formula, table, options = BY_H["pump-poisson-gamma"]
+    fit = ml.hglm(formula, table(), **options)
+    with ThreadPoolExecutor(1) as executor:
+        first, again = (
+            fit.confint(method="bootstrap", n=60, seed=2, executor=executor, progress=False)
+            for _ in "ab"
+        )
+    assert first.equals(again)
+    wald = fit.confint()
+    assert list(first.index) == list(wald.index)
+    width = (first["upper"] - first["lower"]) / (wald["upper"] - wald["lower"])
+    assert width.iloc[:2].between(0.5, 1.6).all()
+    with pytest.raises(MixedlabError, match="method='bootstrap'"):
+        fit.confint(method="profile")
+
+
+def test_variance_on_the_link_of_a_beta_binomial():
+    """The variance of logit p, by drawing p from its beta."""
+    table = simulated("binomial", "beta", 0.3, J=60).assign(x=0.0)
+    fit = ml.hglm("cbind(y, n) ~ 1 + (1 | g)", table, family="binomial", random_family="beta")
+    lam, mu = fit.dispersion_random["g"], fit.predict(kind="population")[0]
+    p = np.random.default_rng(1).beta(mu / lam, (1 - mu) / lam, 400_000)
+    assert fit.varcorr["vcov"][0] == pytest.approx(np.var(np.log(p / (1 - p))), rel=0.02)
 
 
 @pytest.mark.parametrize(
