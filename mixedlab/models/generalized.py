@@ -334,6 +334,12 @@ def _check_random_part(
                 f"The grouping factor {term.group!r} has one level: a variance between groups "
                 "needs at least two."
             )
+        empty = np.flatnonzero(np.bincount(term.index, minlength=term.n_levels) == 0)
+        if empty.size:
+            raise DataError(
+                f"Level {term.levels[empty[0]]!r} of {term.group!r} has no rows (and "
+                f"{empty.size - 1} others): make the random term from the levels that occur."
+            )
         if kind.counts_trials and np.all(np.asarray(w) == 1):
             _refuse_unidentified_binary(y, term)
 

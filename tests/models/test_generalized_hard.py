@@ -280,6 +280,25 @@ def test_groups_that_never_vary_inside_are_refused(df):
         ml.glmm("y ~ x + (1 | g)", df)
 
 
+def test_arrays_that_do_not_fit_are_named(ordinary):
+    y, X, terms = ordinary
+    with pytest.raises(MixedlabError, match="linearly dependent"):
+        fit_generalized(y, np.column_stack([X, 2 * X[:, 1]]), terms)
+    with pytest.raises(MixedlabError, match=r"'x2' of X has missing"):
+        fit_generalized(y, np.where(np.arange(2) == 1, np.nan, X), terms)
+    with pytest.raises(MixedlabError, match="offset"):
+        fit_generalized(y, X, terms, offset=np.zeros(3))
+    with pytest.raises(MixedlabError, match="1 names for the 2 columns"):
+        fit_generalized(y, X, terms, names=["a"])
+    empty = RandomTerm("g", terms[0].index, (*terms[0].levels, "nobody"), terms[0].Z, ("1",))
+    with pytest.raises(MixedlabError, match=r"'nobody' of 'g' has no rows"):
+        fit_generalized(y, X, [empty])
+    with pytest.raises(MixedlabError, match="prior_sd is a positive"):
+        fit_generalized(y, X, terms, prior_sd=-1)
+    with pytest.raises(MixedlabError, match="no penalty 'ridge'"):
+        fit_generalized(y, X, terms, penalty="ridge")
+
+
 def test_inverse_link_has_no_marginal_mean(df):
     df["time"] = np.exp(0.3 * df["x"]) + 1
     fit = ml.glmm("time ~ h + (1 | g)", df, family="gamma")
