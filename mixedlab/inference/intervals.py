@@ -164,7 +164,8 @@ def _wald_of_variances(fit: LinearFit, z: float) -> dict[str, tuple[float, float
         if _at_boundary(fit, p) or not known:
             ends[p.name] = (np.nan, np.nan)
         else:
-            ends[p.name] = (float(back(centre[k] - half)), float(back(centre[k] + half)))
+            with np.errstate(over="ignore"):  # an sd near zero may be anything
+                ends[p.name] = (float(back(centre[k] - half)), float(back(centre[k] + half)))
     return ends
 
 
