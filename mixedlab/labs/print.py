@@ -347,17 +347,18 @@ def _cells(ax: Axes, mark: Cells, colors: Any) -> Any:
         y0, y1 = mark.y[row], mark.y[row + 1]
         boxes.append(Rectangle((x0, y0), x1 - x0, y1 - y0))
         fills.append(colors.heat(*_heat(mark, value)))
-        if mark.digits is not None:
+    cells = PatchCollection(boxes, facecolors=fills, edgecolors=colors("paper"), linewidths=1)
+    ax.add_collection(cells, autolim=False)
+    if mark.digits is not None:  # after the cells, which would hide them
+        for box, value in zip(boxes, values.flat, strict=True):
             ax.text(
-                (x0 + x1) / 2,
-                (y0 + y1) / 2,
+                *box.get_center(),
                 f"{value:.{mark.digits}f}",
                 ha="center",
                 va="center",
                 color=colors("ink"),
             )
-    cells = PatchCollection(boxes, facecolors=fills, edgecolors=colors("paper"), linewidths=1)
-    return ax.add_collection(cells, autolim=False)
+    return cells
 
 
 def _heat(mark: Cells, value: float) -> tuple[str, float]:
