@@ -43,6 +43,9 @@ Array = NDArray[np.float64]
 
 MAX_STEPS = 1000
 TOLERANCE = 1e-10
+# Towards a boundary estimate, lambda = 0, log lambda falls by a constant for ever: after so many
+# steady steps it leaps.
+PATIENCE, LEAP = 20, 5.0
 # An effect is without variance when the data of a typical level, with information I about it, pull
 # it from 0 by no more than this share: lambda I / (1 + lambda I).
 NO_VARIANCE = 1e-8
@@ -87,7 +90,7 @@ def fit_h_likelihood(data: HierarchicalData) -> HLikelihoodFit:
         phi *= 0.5 * np.var(y) if family.name == "gaussian" else 0.5
         gamma = _constant(data.dispersion_X, phi[0])
 
-    beta, history, converged = np.zeros(data.X.shape[1]), [], False
+    beta, history, falls, converged = np.zeros(data.X.shape[1]), [], [], False
     for step in range(1, MAX_STEPS + 1):
         old = np.concatenate([eta, gamma, *random_gamma])
         new_beta, new_v = system.solve(eta, v, phi, lam)
@@ -109,6 +112,9 @@ def fit_h_likelihood(data: HierarchicalData) -> HLikelihoodFit:
                 random_gamma[t],
             )  # fmt: skip
             random_gamma[t], lam[t] = coefs, kind.lambda_of_scale(scale)
+        falls.append([float(np.mean(g)) for g in random_gamma])
+        for t in _steadily_falling(falls) if step % PATIENCE == 0 else ():
+            random_gamma[t], lam[t] = random_gamma[t] - LEAP, lam[t] * np.exp(-LEAP)
         new = np.concatenate([eta, gamma, *random_gamma])
         change = float(np.max(np.abs(new - old) / (1 + np.abs(old))))
         history.append(change)
@@ -328,6 +334,13 @@ def _dispersion(deviance, hat, D, coefs):
         if done:
             break
     return coefs, np.exp(D @ coefs), np.linalg.inv(information)
+
+
+def _steadily_falling(falls: list[list[float]]) -> list[int]:
+    """Which terms' log lambda falls by steps that do not get smaller: it is on its way to 0."""
+    steps = np.diff(np.array(falls[-PATIENCE:]), axis=0)
+    steady = (steps < 0).all(axis=0) & (steps[-1] <= 0.98 * steps[0]) & (steps[-1] < -1e-3)
+    return np.flatnonzero(steady).tolist()
 
 
 def _halved(data, old, new, phi, lam):

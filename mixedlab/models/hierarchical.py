@@ -113,9 +113,35 @@ def hglm(
         formula, data, family=family, random=random_family, link=link, dispersion=dispersion,
         random_dispersion=random_dispersion, weights=weights, offset=offset,
     )  # fmt: skip
-    return fit_hierarchical(
-        prepared, method=method, names=design.names, formula=formula, design=design
-    )
+    try:
+        fit = fit_hierarchical(
+            prepared, method=method, names=design.names, formula=formula, design=design
+        )
+    except np.linalg.LinAlgError:
+        _refuse_separated(prepared, design, data)
+        raise DataError(
+            "The model cannot be estimated from these data: the information about its "
+            "coefficients is singular. Leave out covariates, or try method='h-likelihood'."
+        ) from None
+    far = np.abs(fit.X @ fit.beta).max(initial=0.0) > 15 or not np.all(np.isfinite(fit.vcov_beta))
+    if far or not fit.converged:
+        _refuse_separated(prepared, design, data)
+    return fit
+
+
+def _refuse_separated(prepared: HierarchicalData, design: Any, data: Any) -> None:
+    """Raise, in words, where a coefficient has no finite estimate."""
+    from mixedlab.data.columns import as_frame
+    from mixedlab.inference.separation import SeparationError, describe, separating_direction
+
+    if not prepared.phi_known:
+        return
+    family = prepared.family
+    direction = separating_direction(family, prepared.y, prepared.X, prepared.weights)
+    if direction is not None:
+        found = describe(direction, design, as_frame(data), family)
+        advice = f"{found.message} (prior_sd and penalty are arguments of ml.glmm.)"
+        raise SeparationError(replace(found, message=advice))
 
 
 def fit_hierarchical(

@@ -182,20 +182,13 @@ def _climb(
 
     exact = downhill_of(objective)
     quick = exact if rough is None else downhill_of(rough)
-    z = minimize(
-        quick, np.zeros(first.size), jac=True, method="BFGS", options={"gtol": 1e-6, "maxiter": 500}
-    ).x
-    hessian = _hessian(quick, z)
-    size = np.linalg.eigvalsh(hessian)
-    value, slope = exact(z)
-    for _ in range(NEWTON_STEPS if size[0] > 1e-10 * max(size[-1], 1.0) else 0):
-        if np.max(np.abs(slope)) < 1e-9:
+    z = np.zeros(first.size)
+    # Where few nodes lead astray, the second round goes all the way with all of them.
+    for form in (quick, exact):
+        z = minimize(form, z, jac=True, method="BFGS", options={"gtol": 1e-6, "maxiter": 500}).x
+        z, value, slope = _newton(exact, z, _hessian(form, z))
+        if np.max(np.abs(slope)) < 1e-6:
             break
-        step = -np.linalg.solve(hessian, slope)
-        new_value, new_slope = exact(z + step)
-        if np.max(np.abs(new_slope)) > np.max(np.abs(slope)):
-            break
-        z, value, slope = z + step, new_value, new_slope
     left = float(np.max(np.abs(slope)))
     hessian = _hessian(exact, z)
     try:
@@ -204,6 +197,21 @@ def _climb(
     except np.linalg.LinAlgError:
         vcov = np.full_like(hessian, np.nan)
     return _Top(first + scale @ z, -value, vcov, left, left < 1e-4)
+
+
+def _newton(downhill: Downhill, z: Array, hessian: Array) -> tuple[Array, float, Array]:
+    """Newton's steps with one Hessian, while they make the gradient smaller."""
+    value, slope = downhill(z)
+    size = np.linalg.eigvalsh(hessian)
+    for _ in range(NEWTON_STEPS if size[0] > 1e-10 * max(size[-1], 1.0) else 0):
+        if np.max(np.abs(slope)) < 1e-9:
+            break
+        step = -np.linalg.solve(hessian, slope)
+        new_value, new_slope = downhill(z + step)
+        if np.max(np.abs(new_slope)) > np.max(np.abs(slope)):
+            break
+        z, value, slope = z + step, new_value, new_slope
+    return z, value, slope
 
 
 def _hessian(downhill: Downhill, z: Array) -> Array:

@@ -498,6 +498,74 @@ def test_one_zero_or_one_a_group_is_refused():
         ml.hglm("y ~ 1 + (1 | g)", table, family="binomial", random_family="beta")
 
 
+@pytest.mark.parametrize("method", ["exact", "h-likelihood"])
+def test_separation_is_said(method):
+    rng = np.random.default_rng(1)
+    table = pd.DataFrame({"g": np.repeat(np.arange(30), 6), "x": rng.normal(size=180)})
+    table["y"] = (table["x"] > 0).astype(int)
+    with pytest.raises(DataError, match=r"Separation.*'x'.*ml\.glmm"):
+        ml.hglm("y ~ x + (1 | g)", table, family="binomial", method=method)
+
+
+def hard_case(name):
+    rng = np.random.default_rng(0)
+    g = np.repeat(np.arange(30), 6)
+    u = rng.gamma(4, 0.25, 30)[g]
+    table = pd.DataFrame({"g": g, "x": rng.normal(size=180), "off": rng.uniform(-7, 7, 180)})
+    counts = {"family": "poisson", "random_family": "gamma"}
+    binary = {"family": "binomial", "random_family": "beta"}
+    y, formula, options = {
+        "groups of zeros": (rng.poisson(np.where(g < 10, 0, 3.0)), "", counts),
+        "counts of a million": (rng.poisson(1e6 * u), "", counts),
+        "offsets over six decades": (
+            rng.poisson(np.exp(table["off"]) * u), " + offset(off)", counts),
+        "groups all 0 or all 1": (
+            np.where(g < 10, 0, np.where(g > 20, 1, rng.binomial(1, 0.5, 180))), "", binary),
+        "rare events": (rng.binomial(1, 0.01, 180), "", {"family": "binomial"}),
+        "tiny responses": (
+            1e-12 * u * rng.gamma(4, 0.25, 180), "",
+            {"family": "gamma", "random_family": "inverse_gamma"}),
+        "inverse link": (
+            u * rng.gamma(4, 0.25, 180), "", {"family": "gamma", "link": "inverse"}),
+        "normal with a log link": (np.exp(rng.normal(u, 0.3)), "", {"link": "log"}),
+        "probit": (rng.binomial(1, 0.4, 180), "", {"family": "binomial", "link": "probit"}),
+    }[name]  # fmt: skip
+    return table.assign(y=y), f"y ~ x{formula} + (1 | g)", options
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["groups of zeros", "counts of a million", "offsets over six decades", "groups all 0 or all 1",
+     "rare events", "tiny responses", "inverse link", "normal with a log link", "probit"],
+)  # fmt: skip
+def test_hard_cases_converge_to_the_top(name):
+    table, formula, options = hard_case(name)
+    exact, by_h = (ml.hglm(formula, table, method=m, **options) for m in ("exact", "h-likelihood"))
+    assert exact.converged
+    assert by_h.converged
+    assert np.all(np.isfinite(exact.se))
+    # quadrature at the other method's estimates is no higher
+    assert exact.both.loc["loglik", "apart"] < 1e-6
+
+
+def test_toenail_is_the_generalised_mixed_models_quadrature():
+    case = json.loads((REFERENCE / "toenail.json").read_text())["agq50"]
+    fit = ml.hglm("y ~ treatment * time + (1 | patient)", ml.load("toenail"), family="binomial")
+    assert fit.beta == pytest.approx(list(case["fixef"].values()), abs=2e-3)
+    assert np.sqrt(fit.dispersion_random["patient"]) == pytest.approx(case["sd_patient"], abs=5e-3)
+
+
+def test_scaling_loses_nothing_for_normal_responses():
+    table = simulated("gaussian", "gaussian", 0.5, J=30)
+    plain = ml.hglm("y ~ x + (1 | g)", table, method="h-likelihood")
+    scaled = ml.hglm(
+        "y ~ x + (1 | g)", table.assign(y=table["y"] * 1e6, x=table["x"] * 1e-6),
+        method="h-likelihood",
+    )  # fmt: skip
+    assert scaled.beta * [1e-6, 1e-12] == pytest.approx(plain.beta, rel=1e-8)
+    assert scaled.se.to_numpy() * [1e-6, 1e-12] == pytest.approx(plain.se.to_numpy(), rel=1e-6)
+
+
 def test_random_dispersion_must_be_constant_in_groups():
     table = simulated("poisson", "gamma", 0.3, J=20)
     with pytest.raises(DataError, match="varies within levels of 'g'"):
