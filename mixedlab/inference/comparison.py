@@ -25,7 +25,7 @@ from ..engine.terms import RandomTerm
 from ..models.fit import MixedFit
 from ..models.reporting import Report, Summary
 from .prediction import draw_response
-from .replication import replicate
+from .replication import only_own_warnings, replicate
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -104,6 +104,12 @@ def compare(
     import pandas as pd
     from scipy import stats
 
+    for fit in (fit0, fit1):
+        if not isinstance(fit, MixedFit):
+            raise MixedlabError(
+                f"compare is for fits that have a likelihood, not {type(fit).__name__}. For "
+                "estimating equations compare qic."
+            )
     small, large = sorted((fit0, fit1), key=lambda fit: fit.n_params)
     _refuse_incomparable(small, large)
     df = large.n_params - small.n_params
@@ -113,7 +119,8 @@ def compare(
     p = sum(w * float(stats.chi2.sf(chisq, k)) if k else w * (chisq <= 0) for w, k in mixture)
     if bootstrap:
         study = partial(_ratio_once, replace(small, design=None), replace(large, design=None))
-        ratios = replicate(study, bootstrap, seed, executor, progress=False).table["value"]
+        with only_own_warnings():
+            ratios = replicate(study, bootstrap, seed, executor, progress=False).table["value"]
         p = float((np.sum(ratios >= chisq) + 1) / (len(ratios) + 1))
         note = f"Reference: {len(ratios)} ratios simulated from the smaller model."
     table = pd.DataFrame(

@@ -12,7 +12,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from ..data.errors import listed
+from ..data.errors import MixedlabError, listed
 from ..engine.terms import RandomTerm
 from ..models.fit import MixedFit
 from ..models.linear import LinearFit
@@ -90,6 +90,8 @@ def diagnose(fit: MixedFit) -> Diagnosis:
     Diagnosis
         Prints in words; iterate it for the findings.
     """
+    if not isinstance(fit, MixedFit):
+        raise MixedlabError(f"diagnose is for fits of mixed models, not {type(fit).__name__}.")
     findings = _not_converged(fit) + _aliased(fit) + _overlapping(fit) + _singular(fit)
     if not any(f.kind == "unidentified" and f.about in fit.n_groups for f in findings):
         findings += _flat(fit)

@@ -17,7 +17,7 @@ from ..models.linear import LinearFit
 from .curvature import Curvature
 from .prediction import draw_response
 from .profiles import profile
-from .replication import Replicates, replicate
+from .replication import Replicates, only_own_warnings, replicate
 from .tests_of_coefs import approximation
 from .variances import Parameter, parameters_of
 
@@ -108,7 +108,8 @@ def bootstrap(
     """
     # The design holds the table's formula machinery, which no worker needs.
     study = partial(_refit_once, replace(fit, design=None), statistic or _all_parameters)
-    return replicate(study, n, seed, executor, progress=progress)
+    with only_own_warnings():
+        return replicate(study, n, seed, executor, progress=progress)
 
 
 def _refit_once(

@@ -36,6 +36,19 @@ Study = Callable[[np.random.Generator], Any]
 _CHUNKS, _LARGEST_CHUNK = 200, 50
 
 
+class ReplicationWarning(UserWarning):
+    """Some replicates failed, or the run was stopped."""
+
+
+@contextmanager
+def only_own_warnings() -> Iterator[None]:
+    """Keep quiet what fits of simulated responses warn of: it is not about the reader's data."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        warnings.simplefilter("always", ReplicationWarning)
+        yield
+
+
 @dataclass(frozen=True)
 class Replicates:
     """The outcomes of a replicated study.
@@ -151,13 +164,15 @@ def replicate(
             outcomes.close()
     if interrupted:
         done = len(values) + len(failures)
-        warnings.warn(f"Stopped after {done} of {n} replicates.", stacklevel=2)
+        message = f"Stopped after {done} of {n} replicates."
+        warnings.warn(message, ReplicationWarning, stacklevel=2)
     elif failures and not values:
         raise MixedlabError(f"All {n} replicates failed. The first: {failures[min(failures)]}")
     elif failures:
         warnings.warn(
             f"{len(failures)} of {n} replicates failed and are left out; see .failures. "
             f"The first: {failures[min(failures)]}",
+            ReplicationWarning,
             stacklevel=2,
         )
     return Replicates(

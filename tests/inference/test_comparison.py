@@ -174,3 +174,11 @@ def test_residual_structures():
     c = ml.lmm("Reaction ~ Days + (Days | Subject)", table, reml=False)
     with pytest.raises(MixedlabError, match="lacks the residual structure"):
         ml.compare(b, c)
+
+
+def test_estimating_equations_have_no_likelihood():
+    fit = ml.gee("resp ~ age + smoke", ml.load("ohio"), groups="id", family="binomial")
+    with pytest.raises(MixedlabError, match="qic"):
+        ml.compare(fit, fit)
+    with pytest.raises(MixedlabError, match="not GEEFit"):
+        ml.diagnose(fit)

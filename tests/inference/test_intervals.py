@@ -1,6 +1,7 @@
 """Intervals by the three roads: published figures, definitions, and hard cases."""
 
 import json
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ import mixedlab as ml
 from mixedlab.data.errors import MixedlabError
 from mixedlab.inference.intervals import bootstrap
 from mixedlab.inference.profiles import by_maximum_likelihood, profile
+from mixedlab.inference.replication import ReplicationWarning
 from mixedlab.inference.variances import VarianceHeld, held, parameters_of
 
 REFERENCE = json.loads(
@@ -234,3 +236,21 @@ def test_bad_requests(sleep):
         sleep.confint(method="exact")
     with pytest.raises(MixedlabError, match="between 0 and 1"):
         sleep.confint(level=95)
+
+
+def test_bootstrap_keeps_quiet_about_simulated_responses_but_tells_of_failures(sleep):
+    def warns(fit):
+        warnings.warn("about a simulated response", stacklevel=2)
+        return 1.0
+
+    def fails_once(fit):
+        if fit.criterion > sleep.criterion:
+            raise ValueError("too large")
+        return 1.0
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        bootstrap(sleep, 3, 1, statistic=warns, progress=False)
+    with pytest.warns(ReplicationWarning, match="ValueError: too large"):
+        found = bootstrap(sleep, 12, 1, statistic=fails_once, progress=False)
+    assert 0 < found.n_failed < 12
