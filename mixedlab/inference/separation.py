@@ -15,6 +15,7 @@ algorithms for detecting separated data in binary logistic regression models*, t
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -66,6 +67,8 @@ class Separation:
         For each factor among them, the levels in which the response never varies.
     n_rows : int
         Rows whose outcome the direction predicts without error.
+    direction : tuple of float
+        The direction in beta, in units of the columns' largest absolute values.
     message : str
         All of it in words, with remedies.
     """
@@ -76,6 +79,7 @@ class Separation:
     covariates: tuple[str, ...] = ()
     levels: dict[str, tuple] = field(default_factory=dict)
     n_rows: int = 0
+    direction: tuple[float, ...] = ()
     message: str = "No separation: every coefficient of the fixed part has a finite estimate."
 
     @property
@@ -136,14 +140,16 @@ def check_separation(
     return Separation("none") if direction is None else describe(direction, design, data, kind)
 
 
-def separating_direction(kind: Family, y: Array, X: Array, weights: Array) -> Array | None:
+def separating_direction(kind: Family, y: Array, X: Array, weights: ArrayLike) -> Array | None:
     """A direction (p,) along which the likelihood grows without end, or None.
 
-    Components are between -1 and 1 in units of the columns' largest absolute values.
+    Components are between -1 and 1 in units of the columns' largest absolute values. Rows of weight
+    0 (no trials) say nothing.
     """
     from scipy.optimize import linprog
 
-    outcome = _outcome(kind, y)
+    told = np.broadcast_to(weights, y.shape) > 0
+    outcome, X = _outcome(kind, y[told]), X[told]
     scale = np.abs(X).max(axis=0)
     scaled = X / np.where(scale > 0, scale, 1.0)
     rows = np.unique(np.column_stack([scaled, outcome]), axis=0)
@@ -191,6 +197,28 @@ def _outcome(kind: Family, y: Array) -> Array:
     return np.where(y == 0, -1.0, 0.0)
 
 
+def runaway(direction: Array, names: Sequence[str]) -> Separation:
+    """What can be said of a separating direction without the table: the names of coefficients."""
+    signs = _signs(direction, names)
+    message = (
+        f"Separation: the likelihood grows without end as {_said(signs)}, so there is no finite "
+        f"estimate. {_REMEDY}"
+    )
+    return Separation(
+        "quasi-complete", tuple(signs), signs, direction=tuple(direction), message=message
+    )
+
+
+def _signs(direction: Array, names: Sequence[str]) -> dict[str, int]:
+    """Where each coefficient runs; the intercept is named only where it runs alone."""
+    signs = {n: int(np.sign(d)) for n, d in zip(names, direction, strict=True) if d != 0}
+    return {n: s for n, s in signs.items() if n != "(Intercept)"} or signs
+
+
+def _said(signs: dict[str, int]) -> str:
+    return listed([f"{name} (to {'+' if s > 0 else '-'}infinity)" for name, s in signs.items()])
+
+
 def describe(direction: Array, design: Design, data: Any, kind: Family) -> Separation:
     """Say in words what runs away, and in which levels the response does not vary."""
     scale = np.abs(design.X).max(axis=0)
@@ -200,11 +228,7 @@ def describe(direction: Array, design: Design, data: Any, kind: Family) -> Separ
     complete = kind.name in _TRIALS and _is_complete(
         outcome, design.X / np.where(scale > 0, scale, 1.0)
     )
-    running = {
-        name: int(np.sign(d))
-        for name, d in zip(design.names, direction, strict=True)
-        if d != 0 and name != "(Intercept)"
-    } or {n: int(np.sign(d)) for n, d in zip(design.names, direction, strict=True) if d != 0}
+    running = _signs(direction, design.names)
     covariates = tuple(dict.fromkeys(c for name in running for c in _covariates(name)))
     levels, notes = {}, []
     for covariate in covariates:
@@ -213,7 +237,6 @@ def describe(direction: Array, design: Design, data: Any, kind: Family) -> Separ
             levels[covariate] = tuple(level for level, _ in constant)
             said = [f"{level!r} ({what})" for level, what in constant]
             notes.append(f"{covariate!r}: {listed(said)}")
-    which = listed([f"{name} (to {'+' if s > 0 else '-'}infinity)" for name, s in running.items()])
     where = f" The response never varies in these levels of {'; '.join(notes)}." if notes else ""
     plural = "coefficients have" if len(running) > 1 else "coefficient has"
     word = "complete" if complete else "quasi-complete"
@@ -221,9 +244,10 @@ def describe(direction: Array, design: Design, data: Any, kind: Family) -> Separ
     message = (
         f"Separation ({word}): {n_rows} of {gain.size} rows are predicted without "
         f"error by {listed([repr(c) for c in covariates] or ['the intercept'])}, so the {plural} "
-        f"no finite estimate: {which}.{where} {_REMEDY}"
+        f"no finite estimate: {_said(running)}.{where} {_REMEDY}"
     )
-    return Separation(word, tuple(running), running, covariates, levels, n_rows, message)
+    found = tuple(running), running, covariates, levels, n_rows, tuple(direction)
+    return Separation(word, *found, message)
 
 
 def _covariates(coefficient: str) -> list[str]:

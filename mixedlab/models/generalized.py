@@ -133,10 +133,14 @@ def glmm(
             penalty=penalty,
             rows=design.rows,
         )
-    except _RunsAway as found:
+    except DataError as error:
+        found = getattr(error, "separation", None)
+        if found is None:
+            raise
         from mixedlab.inference.separation import SeparationError, describe
 
-        raise SeparationError(describe(found.direction, design, data, kind)) from None
+        direction = np.array(found.direction)
+        raise SeparationError(describe(direction, design, data, kind)) from None
     return replace(fit, design=design, formula=design.formula)
 
 
@@ -259,28 +263,14 @@ def _estimate(problem: JointLikelihood, start: ArrayLike | None, **arrays: Any) 
     )
 
 
-class _RunsAway(DataError):
-    """A coefficient has no finite estimate; carries the direction in which it runs."""
-
-    def __init__(self, direction: Array, names: Sequence[str]) -> None:
-        self.direction = direction
-        running = [n for n, d in zip(names, direction, strict=True) if abs(d) > 1e-6]
-        super().__init__(
-            f"Separation: the likelihood grows without end as {', '.join(running)} run to "
-            "infinity, so there is no estimate. Use prior_sd=2.5 or penalty='firth', or leave "
-            "the covariate out."
-        )
-
-
 def _refuse_separated(problem: JointLikelihood, suspected: bool) -> None:
     if not suspected:
         return
-    from mixedlab.inference.separation import separating_direction
+    from mixedlab.inference.separation import SeparationError, runaway, separating_direction
 
-    w = np.broadcast_to(problem.weights, problem.y.shape)
-    direction = separating_direction(problem.family, problem.y, problem.X, w)
+    direction = separating_direction(problem.family, problem.y, problem.X, problem.weights)
     if direction is not None:
-        raise _RunsAway(direction, problem.names)
+        raise SeparationError(runaway(direction, problem.names))
 
 
 def _observation_term(rows: NDArray[np.intp]) -> RandomTerm:

@@ -12,6 +12,7 @@ import mixedlab as ml
 from mixedlab.data.errors import MixedlabError
 from mixedlab.engine.families import family
 from mixedlab.engine.terms import RandomTerm
+from mixedlab.inference.separation import SeparationError
 from mixedlab.models.generalized import LaplaceWarning, fit_generalized
 
 
@@ -196,7 +197,7 @@ def test_penalties_keep_a_separated_coefficient_finite(ordinary):
     y, cell = y.copy(), (np.arange(320) < 20).astype(float)
     y[:20] = 0
     X = np.column_stack([X, cell])
-    with pytest.raises(MixedlabError, match=r"Separation.*x3.*prior_sd.*firth"):
+    with pytest.raises(SeparationError, match=r"Separation.*x3 \(to -infinity\).*prior_sd.*firth"):
         fit_generalized(y, X, terms)
     prior = fit_generalized(y, X, terms, prior_sd=2.5)
     firth = fit_generalized(y, X, terms, penalty="firth")
