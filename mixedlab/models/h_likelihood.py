@@ -363,8 +363,8 @@ def _halved(data, old, new, phi, lam):
 
 def _first_lambda(data: HierarchicalData, eta: Array) -> float:
     """A tenth of the variance of the link-transformed responses, as a start."""
-    share = 0.1 * float(np.var(eta))
-    return share if data.family.name == "gaussian" else float(np.clip(share, 0.01, 1.0))
+    share = float(np.clip(0.1 * np.var(eta) / data.lambda_unit, 0.01, 1.0))
+    return share * data.lambda_unit
 
 
 def _constant(D: Array, value: float) -> Array:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -44,6 +45,14 @@ class HierarchicalData:
     phi_known: bool
     dispersion_names: Sequence[str] = ("(Intercept)",)
     random_dispersion_names: Sequence[Sequence[str]] = (("(Intercept)",),)
+
+    @cached_property
+    def lambda_unit(self) -> float:
+        """What a variance of effects is measured in: 1, or with a unit the predictor's variance."""
+        if self.family.link.name not in ("identity", "inverse"):
+            return 1.0
+        eta = self.family.link.eta(self.family.start_mu(self.y, self.weights))
+        return float(np.var(eta)) or 1.0
 
 
 def hierarchical_data(

@@ -29,7 +29,7 @@ Downhill = Callable[[Array], tuple[float, Array]]
 FEW_NODES = 25
 NEWTON_STEPS = 20
 DIFFERENCE = 1e-4  # of a standard error
-LOG_LAMBDA_RANGE = (-30.0, 12.0)
+LOG_LAMBDA_RANGE = np.array([-30.0, 12.0])  # of lambda over its unit
 
 
 @dataclass
@@ -58,8 +58,7 @@ class ExactFit:
 
 def fit_exact(data: HierarchicalData, marginal: Marginal, start: HLikelihoodFit) -> ExactFit:
     """Maximise ``marginal`` from the estimates by h-likelihood."""
-    lam = float(np.clip(start.lam[0][0], 1e-3, 1e3)) if data.family.name != "gaussian" else None
-    lam = float(max(start.lam[0][0], 1e-4 * np.var(data.y))) if lam is None else lam
+    lam = float(np.clip(start.lam[0][0], 1e-3 * data.lambda_unit, 1e3 * data.lambda_unit))
     first = np.concatenate([start.beta, start.gamma[: _n_phi(data)], [np.log(lam)]])
     scale = _scale(data, start)
     rough = Quadrature(data, FEW_NODES) if isinstance(marginal, Quadrature) else marginal
@@ -96,7 +95,7 @@ def loglik_at(
     data: HierarchicalData, marginal: Marginal, beta: Array, gamma: Array, lam: float
 ) -> float:
     """Marginal log-likelihood at given parameters."""
-    if lam <= np.exp(LOG_LAMBDA_RANGE[0]):
+    if lam <= np.exp(LOG_LAMBDA_RANGE[0]) * data.lambda_unit:
         marginal = NoVariance(data)
     return marginal.value_and_slopes(data.X @ beta + data.offset, _phi(data, gamma), lam).value
 
@@ -132,7 +131,8 @@ class _Objective:
         data, p, d = self.data, self.data.X.shape[1], _n_phi(self.data)
         eta = data.X @ at[:p] + data.offset
         log_lambda = 0.0 if self.fixed_lambda else at[-1]
-        inside = LOG_LAMBDA_RANGE[0] < log_lambda - self._log_unit < LOG_LAMBDA_RANGE[1]
+        low, high = LOG_LAMBDA_RANGE + np.log(data.lambda_unit)
+        inside = self.fixed_lambda or low < log_lambda < high
         if not (inside and np.all(data.family.link.valid(eta))):
             return -np.inf, np.zeros_like(at)
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
@@ -150,12 +150,6 @@ class _Objective:
         if not np.all(np.isfinite(gradient)):
             return -np.inf, np.zeros_like(at)
         return slopes.value, gradient
-
-    @property
-    def _log_unit(self) -> float:
-        """Log of lambda's unit: that of y**2 for a normal response, else none."""
-        normal = self.data.family.name == "gaussian" and not self.fixed_lambda
-        return float(np.log(np.var(self.data.y))) if normal else 0.0
 
 
 @dataclass

@@ -566,6 +566,29 @@ def test_scaling_loses_nothing_for_normal_responses():
     assert scaled.se.to_numpy() * [1e-6, 1e-12] == pytest.approx(plain.se.to_numpy(), rel=1e-6)
 
 
+@pytest.mark.parametrize("factor", [1e-6, 1e6])
+@pytest.mark.parametrize(
+    ("kind", "effects", "link"),
+    [("gaussian", "gaussian", "log"), ("gamma", "gaussian", "inverse")],
+)
+def test_units_of_the_response_do_not_matter(kind, effects, link, factor):
+    rng = np.random.default_rng(4)
+    g = np.repeat(np.arange(30), 6)
+    table = pd.DataFrame({"g": g, "y": rng.gamma(4, 0.25, 30)[g] * rng.gamma(9, 1 / 9, 180)})
+    scaled = table.assign(y=table["y"] * factor)
+    options = {"family": kind, "random_family": effects, "link": link}
+    for method in ("exact", "h-likelihood"):
+        plain, moved = (
+            ml.hglm("y ~ 1 + (1 | g)", t, method=method, **options) for t in (table, scaled)
+        )
+        assert moved.converged
+        assert moved.loglik == pytest.approx(plain.loglik - 180 * np.log(factor), abs=1e-4)
+        unit = 1.0 if link == "log" else factor**-2
+        assert moved.dispersion_random["g"] / unit == pytest.approx(
+            plain.dispersion_random["g"], rel=1e-3
+        )
+
+
 def test_random_dispersion_must_be_constant_in_groups():
     table = simulated("poisson", "gamma", 0.3, J=20)
     with pytest.raises(DataError, match="varies within levels of 'g'"):
