@@ -202,17 +202,3 @@ def test_summary_names_family_link_and_method():
     text = str(fit.summary())
     assert "binomial with logit link; adaptive quadrature, 5 nodes" in text
     assert "<table" in fit._repr_html_()
-
-
-def test_overdispersion_and_its_three_models():
-    df = ml.load("grouseticks")
-    fits = ml.overdispersion_models("TICKS ~ YEAR + cHEIGHT + (1 | BROOD) + (1 | LOCATION)", df)
-    assert list(fits.index) == ["poisson", "poisson + observation effect", "negative_binomial"]
-    plain = fits.attrs["fits"]["poisson"]
-    over = ml.overdispersion(plain)
-    assert over.df == 403 - 6
-    assert over.statistic == pytest.approx(np.sum((plain.y - plain.fitted) ** 2 / plain.fitted))
-    assert over.ratio > 1.5
-    assert over.p_value < 1e-10
-    assert fits.loc["poisson + observation effect", "loglik"] == pytest.approx(-890.271, abs=2e-3)
-    assert fits["aic"].idxmin() == "negative_binomial"

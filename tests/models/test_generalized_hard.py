@@ -146,6 +146,17 @@ def test_rows_may_be_shuffled_and_groups_renamed(seed):
     np.testing.assert_allclose(two.beta, one.beta, atol=1e-4)
 
 
+@settings(max_examples=8, deadline=None)
+@given(shift=st.floats(-50, 50), seed=st.integers(0, 50))
+def test_origin_of_a_covariate_moves_the_intercept_only(shift, seed):
+    y, X, terms = draw(20, 8, lambda x: 0.3 + 0.6 * x, "poisson", seed=seed)
+    one = fit_generalized(y, X, terms, family="poisson")
+    two = fit_generalized(y, X + np.array([0, shift]), terms, family="poisson")
+    assert two.loglik == pytest.approx(one.loglik, abs=1e-6)
+    assert two.beta[1] == pytest.approx(one.beta[1], abs=1e-5)
+    assert two.beta[0] + shift * two.beta[1] == pytest.approx(one.beta[0], abs=1e-4)
+
+
 def test_quadrature_converges_to_direct_integration():
     from scipy.integrate import quad
 
