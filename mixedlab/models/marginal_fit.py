@@ -73,6 +73,9 @@ class GEEFit(Report):
         The column of clusters.
     n_missing : int
         Rows left out for missing values.
+    equations, solution, independence, to_coef
+        The equations are solved for orthonormal columns; ``to_coef @ solution.beta`` are the
+        coefficients. ``independence`` is the solution with R = I.
     """
 
     formula: str
@@ -89,7 +92,9 @@ class GEEFit(Report):
     groups: str
     n_missing: int
     equations: Equations = field(repr=False)
+    solution: Solution = field(repr=False)
     independence: Solution = field(repr=False)
+    to_coef: Array = field(repr=False)
     design: Design | None = field(default=None, repr=False)
 
     # --- estimates -------------------------------------------------------------------------------
@@ -112,12 +117,12 @@ class GEEFit(Report):
     @cached_property
     def vcov(self) -> pd.DataFrame:
         """Robust covariance of the coefficients, with the small-sample correction if asked."""
-        return self._matrix(self._robust(self.small_sample))
+        return self._matrix(self._for_coef(self._robust(self.small_sample)))
 
     @cached_property
     def vcov_naive(self) -> pd.DataFrame:
         """Covariance that trusts the working correlation: phi M^-1."""
-        return self._matrix(self.scale * np.linalg.inv(self._M))
+        return self._matrix(self._for_coef(self.scale * np.linalg.inv(self._M)))
 
     @property
     def se(self) -> pd.Series:
@@ -137,11 +142,8 @@ class GEEFit(Report):
         return pd.DataFrame(
             {
                 "naive": self.se_naive,
-                "robust": self._series(_root_diagonal(self._robust(None)), "robust"),
-                **{
-                    kind: self._series(_root_diagonal(self._robust(kind)), kind)
-                    for kind in CORRECTIONS
-                },
+                "robust": self._series(self._errors(None), "robust"),
+                **{kind: self._series(self._errors(kind), kind) for kind in CORRECTIONS},
             }
         )
 
@@ -157,10 +159,16 @@ class GEEFit(Report):
 
     # --- the covariance --------------------------------------------------------------------------
 
+    def _for_coef(self, covariance: Array) -> Array:
+        return self.to_coef @ covariance @ self.to_coef.T
+
+    def _errors(self, correction: SmallSample | None) -> Array:
+        return _root_diagonal(self._for_coef(self._robust(correction)))
+
     @cached_property
     def _pieces(self) -> tuple[Array, Array]:
         """Whitened D* (n, p) and r* (n,) at the estimate."""
-        return self.equations.whitened(self.beta, self.working)
+        return self.equations.whitened(self.solution.beta, self.working)
 
     @cached_property
     def _M(self) -> Array:
@@ -168,6 +176,7 @@ class GEEFit(Report):
         return D.T @ D
 
     def _robust(self, correction: SmallSample | None) -> Array:
+        """Robust covariance of ``solution.beta``."""
         D, r = self._pieces
         clusters = self.working.clusters
         u = clusters.sums(D * r[:, None])
@@ -200,7 +209,7 @@ class GEEFit(Report):
     @cached_property
     def fitted(self) -> Array:
         """Estimated means of the rows used, in their order in the data."""
-        return self.equations.in_data_order(self.equations.mean(self.beta))
+        return self.equations.in_data_order(self.equations.mean(self.solution.beta))
 
     @cached_property
     def resid(self) -> Array:
@@ -225,7 +234,7 @@ class GEEFit(Report):
         on one scale. Terms that depend on the response alone are left out.
         """
         e = self.equations
-        mu = e.mean(self.beta)
+        mu = e.mean(self.solution.beta)
         if self.family.name == "negative_binomial":
             deviance = self.family.deviance(e.y, mu, e.weights, self.dispersion)
         else:
@@ -295,19 +304,21 @@ class GEEFit(Report):
             )
         if newdata is None:
             e = self.equations
-            X, eta = e.in_data_order(e.X), e.in_data_order(e.eta(self.beta))
+            X, eta = e.in_data_order(e.X), e.in_data_order(e.eta(self.solution.beta))
+            covariance = self._robust(self.small_sample)
         elif self.design is None:
             raise DataError("This fit was made from arrays: new rows are X @ fit.beta.")
         else:
             new = self.design.rebuild(newdata, groups=False)
             X = new.X
             eta = X @ self.beta + (0.0 if new.offset is None else new.offset)
+            covariance = self.vcov.to_numpy()
         onto = self.family.link.mu if scale == "response" else np.asarray
         if interval is None:
             return onto(eta)
         import pandas as pd
 
-        se = np.sqrt(np.einsum("ij,jk,ik->i", X, self.vcov.to_numpy(), X))
+        se = np.sqrt(np.einsum("ij,jk,ik->i", X, covariance, X))
         margin = _normal_quantile(level) * se
         ends = np.sort([onto(eta - margin), onto(eta + margin)], axis=0)  # a link may fall
         return pd.DataFrame({"fit": onto(eta), "lower": ends[0], "upper": ends[1]})

@@ -81,11 +81,18 @@ def fit_marginal(
         raise DataError(
             f"There is one cluster ({clusters.labels[0]!r}): robust standard errors need many."
         )
+    # Orthonormal columns: a year counted from 0 is no nearer to the intercept than one from 2000.
+    Q, R = np.linalg.qr(X[order])
+    size = np.sqrt(np.square(X).sum(axis=0))
+    if (np.abs(np.diag(R)) <= 1e-11 * size).any():
+        raise DataError(
+            "The columns of X are linearly dependent: leave out those that add nothing."
+        )
     equations = Equations(
         family=find_family(family, link),
         clusters=clusters,
         order=order,
-        X=X[order],
+        X=Q * np.sqrt(y.size),
         y=y[order],
         weights=np.ones(y.size) if weights is None else np.asarray(weights, dtype=float)[order],
         offset=0.0 if offset is None else np.asarray(offset, dtype=float)[order],
@@ -98,10 +105,11 @@ def fit_marginal(
     notes = _notes(equations, working, solution)
     for note in notes:
         warnings.warn(note, DataWarning, stacklevel=3)
+    to_coef = np.linalg.inv(R) * np.sqrt(y.size)
     return GEEFit(
         formula="",
         names=tuple(names) if names else tuple(f"x{k + 1}" for k in range(X.shape[1])),
-        beta=solution.beta,
+        beta=to_coef @ solution.beta,
         working=working,
         scale=solution.scale,
         family=equations.family,
@@ -113,7 +121,9 @@ def fit_marginal(
         groups="cluster",
         n_missing=0,
         equations=equations,
+        solution=solution,
         independence=independence,
+        to_coef=to_coef,
     )
 
 

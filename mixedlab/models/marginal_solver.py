@@ -29,7 +29,8 @@ class Equations:
     order : ndarray of int, shape (n,)
         Row of the data at each place.
     X, y, weights, offset : ndarray
-        In sorted order. For binomial kinds y is a proportion and weights are trials.
+        In sorted order, X with orthonormal columns times sqrt(n). For binomial kinds y is a
+        proportion and weights are trials.
     dispersion : float
         Theta of the negative binomial, kappa of the beta-binomial; else 1.
     """
@@ -76,8 +77,10 @@ class Equations:
         if not (np.isfinite(eta).all() and self.family.link.valid(eta).all()):
             return False
         with np.errstate(all="ignore"):
-            variance = self.family.variance(self.mean(beta), self.weights, self.dispersion)
-        return bool(np.isfinite(variance).all() and (variance > 0).all())
+            mu = self.mean(beta)
+            variance = self.family.variance(mu, self.weights, self.dispersion)
+        # Means beyond 1e100 are a search gone astray; their squares would overflow.
+        return bool((np.abs(mu) < 1e100).all() and ((variance > 0) & (variance < 1e200)).all())
 
 
 def _start(equations: Equations) -> Array:
@@ -121,15 +124,14 @@ def solve(
         scale = _moments(equations, working, beta)
         D, r = equations.whitened(beta, working)
         M = D.T @ D
-        size = np.sqrt(np.diag(M))
-        if not (np.isfinite(size).all() and (size > 0).all()):
-            break  # the means have reached the end of their range
-        # Scaled to unit diagonal: units of the covariates lose no digits.
-        step = np.linalg.lstsq(M / np.outer(size, size), D.T @ r / size, rcond=1e-14)[0] / size
+        information, axes = np.linalg.eigh(M)
+        if not information[0] > 1e-12 * information[-1]:
+            break  # the means have reached the end of their range: nothing speaks of some direction
+        step = axes @ ((axes.T @ (D.T @ r)) / information)
         # Still in units of the naive standard error, and still on the scale of the link: where a
         # coefficient runs to infinity the errors grow with it, and only the second one moves.
         moved, eta = np.abs(equations.X @ step).max(), np.abs(equations.eta(beta)).max()
-        still = np.max(np.abs(step) * size) < 1e-9 * np.sqrt(scale)
+        still = step @ M @ step < 1e-18 * scale
         converged = bool(still and moved < 1e-6 * max(eta, 1.0))
         halvings = 0
         while halvings < 30 and not equations.allows(beta + step):
@@ -144,7 +146,8 @@ def _moments(equations: Equations, working: WorkingCorrelation, beta: Array) -> 
     """Return phi at beta, and let the working correlation estimate alpha."""
     _, e = equations.standardised(beta)
     scale = float(np.mean(e * e))
-    if scale == 0.0:
+    residual = np.mean((equations.y - equations.mean(beta)) ** 2)
+    if residual <= 1e-22 * np.mean(equations.y**2):
         raise DataError("The covariates fit every response exactly: nothing is left to model.")
     working.estimate(e, scale)
     return scale

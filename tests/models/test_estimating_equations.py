@@ -221,7 +221,7 @@ def test_order_of_rows_and_names_of_clusters_do_not_matter(seed, kind):
 
 
 @settings(max_examples=15, deadline=None)
-@given(scale=st.floats(1e-6, 1e6), shift=st.floats(-100, 100))
+@given(scale=st.floats(1e-6, 1e6), shift=st.floats(-1e4, 1e4))
 def test_units_of_covariate_and_response_only_rescale(scale, shift):
     data = simulated("gaussian", n_clusters=25, seed=3)
     other = data.assign(x=data["x"] * scale + shift * scale, y=1e6 * data["y"])
@@ -270,6 +270,8 @@ print(json.dumps(fit.beta.tolist()))
         plain.predict(data)
     with pytest.raises(DataError, match="one row of X"):
         fit_marginal(data["y"], X[:3], data["g"])
+    with pytest.raises(DataError, match="linearly dependent"):
+        fit_marginal(data["y"], np.column_stack([X, X[:, 1]]), data["g"])
     with pytest.raises(DataError, match="cluster labels"):
         fit_marginal(data["y"], X, data["g"][:3])
 
