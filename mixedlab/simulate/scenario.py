@@ -98,7 +98,10 @@ class Simulated:
 
 
 def scenario(make: Callable[..., Simulated]) -> Callable[..., Simulated]:
-    """Check a generator's arguments against their types, and keep them with its result."""
+    """Check a generator's arguments against their types, and keep them with its result.
+
+    The generator gets two attributes: ``units`` and ``ranges`` (low, high) by parameter.
+    """
     signature = inspect.signature(make)
     hints = get_type_hints(make, include_extras=True)
 
