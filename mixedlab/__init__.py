@@ -23,6 +23,7 @@ _HOME_OF = {
     "kinship_lmm": "models.relatedness",
     "gwas": "models.association",
     "two_stage": "models.two_stage_analysis",
+    "compare_group_analyses": "models.two_stage_analysis",
     "twolevel_factor": "models.two_level",
     "latent_context": "models.context_effect",
     "contamination": "models.contamination",

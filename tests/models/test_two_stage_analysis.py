@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 from scipy.optimize import minimize
 
 import mixedlab as ml
-from mixedlab.models.two_stage_analysis import compare_group_analyses
 
 REFERENCE = json.loads((Path(__file__).parents[1] / "reference" / "two_stage.json").read_text())
 STAGE1 = pd.DataFrame(REFERENCE["stage1"]).set_index("Subject")
@@ -41,7 +40,7 @@ def test_knapp_hartung_blups_and_first_stage():
 
 
 def test_three_analyses_of_the_same_subjects():
-    table = compare_group_analyses(STAGE1["slope"], STAGE1["se"])
+    table = ml.compare_group_analyses(STAGE1["slope"], STAGE1["se"])
     t = REFERENCE["one_sample_t"]
     random = table.loc["random"]
     known = [t["estimate"], t["se"], t["t"], t["df"], t["p"]]
@@ -64,7 +63,7 @@ def test_eight_schools():
     assert fit.I2 == 0.0
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(seed=st.integers(0, 10**6), tau=st.floats(0, 5), reml=st.booleans())
 def test_likelihood_is_highest_at_the_estimate(seed, tau, reml):
     rng = np.random.default_rng(seed)
@@ -87,7 +86,7 @@ def test_likelihood_is_highest_at_the_estimate(seed, tau, reml):
     assert fit.loglik == pytest.approx(at_fit, abs=1e-9)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=10, deadline=None)
 @given(scale=st.floats(1e-9, 1e9), shift=st.floats(-50, 50), method=st.sampled_from(["DL", "REML"]))
 def test_units_and_origin_only_rescale(scale, shift, method):
     y, s = STAGE1["slope"].to_numpy(), STAGE1["se"].to_numpy()
@@ -100,7 +99,7 @@ def test_units_and_origin_only_rescale(scale, shift, method):
 
 def test_equal_errors_make_mixed_and_random_analysis_one():
     rng = np.random.default_rng(3)
-    table = compare_group_analyses(rng.normal(1, 3, 20), np.full(20, 0.5))
+    table = ml.compare_group_analyses(rng.normal(1, 3, 20), np.full(20, 0.5))
     mixed, random = table.loc["mixed"], table.loc["random"]
     assert mixed["estimate"] == pytest.approx(random["estimate"], rel=1e-10)
     assert mixed["se"] == pytest.approx(random["se"], rel=1e-6)
