@@ -8,15 +8,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from mixedlab.data.errors import DataError
+from ..data.errors import DataError
+from .style import BLUE, GREY, ORANGE, axes_or_new
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from mixedlab.models.association import Scan
-
-# Okabe-Ito blue, orange and grey.
-_BLUE, _ORANGE, _GREY = "#0072B2", "#D55E00", "#777777"
+    from ..models.association import Scan
 
 
 def qq(scan: Scan | ArrayLike, ax: Axes | None = None, *, level: float = 0.95) -> Axes:
@@ -43,15 +41,15 @@ def qq(scan: Scan | ArrayLike, ax: Axes | None = None, *, level: float = 0.95) -
     m = observed.size
     rank = np.arange(m, 0, -1)
     expected = -np.log10(rank / (m + 1))
-    ax = _axes(ax, (4.6, 4.4))
+    ax = axes_or_new(ax, 4.6, 4.4)
     # The band needs few of the points: evenly spaced on the picture.
     at = np.unique(np.round(np.geomspace(1, m, min(m, 200))).astype(int))
     ends = [-np.log10(betaincinv(at, m + 1 - at, p)) for p in (0.5 - level / 2, 0.5 + level / 2)]
     where = -np.log10(at / (m + 1))
-    ax.fill_between(where, *ends, color=_GREY, alpha=0.25, lw=0, label=f"{level:.0%} if no effect")
+    ax.fill_between(where, *ends, color=GREY, alpha=0.25, lw=0, label=f"{level:.0%} if no effect")
     top = expected[-1]
-    ax.plot([0, top], [0, top], color=_GREY, lw=1, ls="--")
-    ax.plot(expected, observed, "o", ms=3, color=_BLUE, mew=0, label="SNPs")
+    ax.plot([0, top], [0, top], color=GREY, lw=1, ls="--")
+    ax.plot(expected, observed, "o", ms=3, color=BLUE, mew=0, label="SNPs")
     ax.set_xlabel("expected $-\\log_{10}$ p")
     ax.set_ylabel("observed $-\\log_{10}$ p")
     lambda_gc = getattr(scan, "lambda_gc", None)
@@ -94,24 +92,24 @@ def manhattan(
     position = _of_tested(position, tested, "position")
     labels, code = ((), np.zeros(m, dtype=int)) if chromosome is None else _in_turn(chromosome)
     order = np.lexsort((np.arange(m) if position is None else position.astype(float), code))
-    ax = _axes(ax, (9, 3.6))
+    ax = axes_or_new(ax, 9, 3.6)
     # SNPs are drawn at equal distances: what matters is the order, not the gaps.
     place = np.empty(m)
     place[order] = np.arange(m)
     for k in range(max(len(labels), 1)):
         here = code == k
         # Two colours and two marks in turn, so that the borders show in grey too.
-        style = {"marker": "o" if k % 2 == 0 else "s", "color": _BLUE if k % 2 == 0 else _ORANGE}
+        style = {"marker": "o" if k % 2 == 0 else "s", "color": BLUE if k % 2 == 0 else ORANGE}
         ax.plot(place[here], observed[here], ls="", ms=3, mew=0, **style)
     line = 0.05 / m if threshold is None else threshold
-    ax.axhline(-np.log10(line), color=_GREY, lw=1, ls="--")
+    ax.axhline(-np.log10(line), color=GREY, lw=1, ls="--")
     ax.annotate(
         f"p = {line:.1e}",
         (0.005, -np.log10(line)),
         xycoords=("axes fraction", "data"),
         ha="left",
         va="bottom",
-        color=_GREY,
+        color=GREY,
     )
     if labels:
         ax.set_xticks([place[code == k].mean() for k in range(len(labels))], labels)
@@ -151,11 +149,3 @@ def _in_turn(chromosome: NDArray) -> tuple[Sequence[str], NDArray[np.intp]]:
     ordered = sorted(labels, key=lambda c: (not c.isdigit(), int(c) if c.isdigit() else 0, c))
     rank = {label: k for k, label in enumerate(ordered)}
     return ordered, np.array([rank[str(c)] for c in chromosome.tolist()], dtype=np.intp)
-
-
-def _axes(ax: Axes | None, size: tuple[float, float]) -> Axes:
-    if ax is not None:
-        return ax
-    from matplotlib import pyplot as plt
-
-    return plt.subplots(figsize=size, layout="constrained")[1]
