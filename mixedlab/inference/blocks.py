@@ -73,11 +73,11 @@ class RandomBlocks:
         self.one_factor = len(fit.layout.factors) == 1
         if self.one_factor:
             self.n_blocks, self.size = terms[0].n_levels, sum(self.sizes)
-            self._starts = np.concatenate([[0], np.cumsum(self.sizes)[:-1]]).astype(np.intp)
+            self._starts = np.cumsum([0, *self.sizes])[:-1]
         else:
             m = [t.n_levels * t.n_coefs for t in terms]
             self.n_blocks, self.size = 1, sum(m)
-            self._starts = np.concatenate([[0], np.cumsum(m)[:-1]]).astype(np.intp)
+            self._starts = np.cumsum([0, *m])[:-1]
             if self.size > _LARGEST_BLOCK:
                 raise DataError(
                     f"The crossed or nested groups have {self.size} random effects; this "
@@ -105,6 +105,9 @@ class RandomBlocks:
 
     def wire(self, terms: Sequence[RandomTerm]) -> Wiring:
         """Where the rows of ``terms`` (the fit's, or rebuilt for new rows) meet the effects."""
+        if not terms:
+            n = self.fit.n_obs
+            return Wiring(np.zeros(n, int), np.zeros((n, 0), int), np.zeros((n, 0)))
         places, values = [], []
         for term, start, q in zip(terms, self._starts, self.sizes, strict=True):
             level = np.maximum(term.index, 0)
@@ -145,7 +148,7 @@ class RandomBlocks:
             cell = w.block * q + w.place[:, a]
             for k in range(columns.shape[1]):
                 out[k] += np.bincount(cell, w.value[:, a] * columns[:, k], minlength=out.shape[1])
-        return out.reshape(-1, self.n_blocks, q).transpose(1, 2, 0)
+        return out.reshape(columns.shape[1], self.n_blocks, q).transpose(1, 2, 0)
 
     @staticmethod
     def z_times(wiring: Wiring, blocks: Array) -> Array:

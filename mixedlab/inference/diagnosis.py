@@ -227,7 +227,7 @@ def _degenerate(
 
 def _flat(fit: MixedFit) -> list[Finding]:
     """Variance parameters along which the deviance does not change, away from the boundary."""
-    if not isinstance(fit, LinearFit) or fit.singular or not fit.converged:
+    if not isinstance(fit, LinearFit) or fit.singular or not fit.converged or not fit.terms:
         return []
     hessian = Curvature.of(fit).profiled
     # theta on the engine's scale is in units of the residual sd: no further scaling.

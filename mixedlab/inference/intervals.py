@@ -58,6 +58,11 @@ def confint(
     n, seed, executor, progress
         For the bootstrap, as in ``ml.replicate``.
 
+    Notes
+    -----
+    Wald intervals take the parameters of a residual structure as known; the bootstrap does not,
+    and has them among its rows.
+
     Returns
     -------
     DataFrame
@@ -119,7 +124,10 @@ def _refit_once(
 
 
 def _all_parameters(fit: MixedFit) -> dict[str, float]:
-    return {p.name: p.estimate(fit) for p in parameters_of(fit)}
+    found = {p.name: p.estimate(fit) for p in parameters_of(fit)}
+    if isinstance(fit, LinearFit) and fit.residual is not None:
+        found |= {f"residual {name}": value for name, value in fit.residual_parameters.items()}
+    return found
 
 
 def _wald(fit: MixedFit, level: float, df: str) -> pd.DataFrame:

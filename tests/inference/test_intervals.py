@@ -11,6 +11,7 @@ from scipy import stats
 
 import mixedlab as ml
 from mixedlab.data.errors import MixedlabError
+from mixedlab.inference.explained import standardised_residuals
 from mixedlab.inference.intervals import bootstrap
 from mixedlab.inference.profiles import by_maximum_likelihood, profile
 from mixedlab.inference.replication import ReplicationWarning
@@ -254,3 +255,18 @@ def test_bootstrap_keeps_quiet_about_simulated_responses_but_tells_of_failures(s
     with pytest.warns(ReplicationWarning, match="ValueError: too large"):
         found = bootstrap(sleep, 12, 1, statistic=fails_once, progress=False)
     assert 0 < found.n_failed < 12
+
+
+def test_residual_structures():
+    fit = ml.lmm(
+        "adherence ~ quality + partner_quality", ml.load("dyads"), residual="us(role | couple)"
+    )
+    assert not ml.diagnose(fit)
+    assert list(fit.confint().index) == ["sigma", "(Intercept)", "quality", "partner_quality"]
+    rows = fit.confint(method="bootstrap", n=4).index
+    assert any(row.startswith("residual cor[") for row in rows)
+    residual = standardised_residuals(fit)
+    assert residual.std() == pytest.approx(1, abs=0.05)
+    lag = ml.load("dyads").couple.astype("category").cat.codes.to_numpy()
+    pairs = np.array([residual[lag == k] for k in np.unique(lag)])
+    assert abs(np.corrcoef(pairs.T)[0, 1]) < 3 / np.sqrt(len(pairs))
