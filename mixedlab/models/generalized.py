@@ -104,6 +104,16 @@ def glmm(
     -----
     LaplaceWarning
         Where quadrature would move an estimate by more than half its standard error.
+
+    Notes
+    -----
+    Effects are *conditional*: within one group. `mixedlab.marginal_coefs` gives those on the mean
+    over groups. The log-likelihood is full, so fits with different ``nagq`` are on one scale.
+
+    References
+    ----------
+    Breslow & Clayton (1993), *J. Am. Stat. Assoc.* 88, 9-25; Pinheiro & Chao (2006), *J. Comput.
+    Graph. Stat.* 15, 58-81.
     """
     from mixedlab.data.design import build_design
 
