@@ -32,7 +32,7 @@ neither cost a digit nor change the path of the optimiser.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -221,7 +221,7 @@ class ProfiledDeviance:
             s2 = sigma2 / self.y_scale**2
             value += self.nu * (np.log(s2) - 1.0) + r2 / s2
         score = self.system.score(reduced, beta, root, s2, self.reml)
-        gradient, hessian = self._derivatives(frames, lambdas, score, s2, sigma2 is None)
+        gradient, hessian = self._derivatives(frames, lambdas, score, s2, profiled=sigma2 is None)
         return Evaluation(float(value), gradient, hessian, s2, beta, root, reduced, score)
 
     def _of_factor(self, f: Factor, by_term: Sequence[Array]) -> Array:
@@ -234,7 +234,7 @@ class ProfiledDeviance:
         return out
 
     def _derivatives(
-        self, frames: list[Array], lambdas: list[Array], score: Score, s2: float, profiled: bool
+        self, frames: list[Array], lambdas: list[Array], score: Score, s2: float, *, profiled: bool
     ) -> tuple[Array, Array]:
         k = self.layout.n_theta
         gradient, from_r2 = np.empty(k), np.empty(k)
@@ -328,12 +328,23 @@ class ProfiledDeviance:
             zeros = zeros or bool(zero.any())
             blocks.append(lower_factor(F * np.where(zero, 0.0, sd)))
         theta = self.layout.pack(blocks)
-        at = self(theta)
-        # Only a variance that costs nothing to drop is zero.
-        if zeros and at.value > found.at.value + 1e-6:
-            theta = self.layout.pack([lower_factor(F @ L) for F, L in found.x])
+        if zeros:
             at = self(theta)
-        return Minimum(theta, at, found.converged, found.n_evaluations + 1)
+            # Only a variance that costs nothing to drop is zero.
+            if at.value <= found.at.value + 1e-6:
+                return Minimum(theta, at, found.converged, found.n_evaluations + 1)
+            theta = self.layout.pack([lower_factor(F @ L) for F, L in found.x])
+        # T is as it was: only the coordinates of the derivatives change.
+        lambdas = self.layout.unpack(theta)
+        gradient, hessian = self._derivatives(
+            [self._of_factor(f, [np.eye(len(L)) for L in lambdas]) for f in self.layout.factors],
+            [self._of_factor(f, lambdas) for f in self.layout.factors],
+            found.at.score,
+            found.at.sigma2,
+            profiled=True,
+        )
+        at = replace(found.at, gradient=gradient, hessian=hessian)
+        return Minimum(theta, at, found.converged, found.n_evaluations)
 
     def is_singular(self, theta: Array) -> bool:
         """Whether some combination of one term's random effects has variance zero."""

@@ -214,8 +214,7 @@ class SeveralFactors:
             self._take_products(flat, stage, W_B)
             stages.append(Eliminated(A, B, P, np.einsum("kmj,mnj->knj", P, A), W_B))
         for square in plan.squares:
-            G = flat[square.where].reshape(square.size, square.size)
-            G = np.tril(G) + np.tril(G, -1).T
+            G = _mirrored(flat[square.where].reshape(square.size, square.size))
             scaled = self._lambda_rows(square, lambdas, G)
             K = self._lambda_rows(square, lambdas, scaled.T)
             K[np.diag_indices(square.size)] += 1.0
@@ -231,16 +230,16 @@ class SeveralFactors:
     def _take_products(flat: Array, stage: Stage, W: Array) -> None:
         """Subtract ``W'W`` where columns meet in a level."""
         if stage.a.size:
-            product = W[0, stage.a] * W[0, stage.b]
+            product = np.take(W[0], stage.a) * np.take(W[0], stage.b)
             for row in W[1:]:
-                product += row[stage.a] * row[stage.b]
+                product += np.take(row, stage.a) * np.take(row, stage.b)
             flat -= np.bincount(stage.target, product, flat.size)
         for square, entries, row, column, n_rows in stage.dense_rows:
             view = flat[square.where].reshape(square.size, square.size)
             dense = np.zeros((n_rows, square.size))
             for values in W:
                 dense[row, column] = values[entries]
-                view -= dense.T @ dense
+                view -= np.tril(dense.T @ dense)
 
     def _lambda_rows(self, square: Square, lambdas: list[Array], G: Array) -> Array:
         """``Lambda' G`` for the columns of a square."""
@@ -479,8 +478,14 @@ def _inverse_from_root(root: Array) -> Array:
     upper, info = dpotri(root.T)
     if info:
         raise np.linalg.LinAlgError("The system of the crossed factors is singular.")
-    upper = np.triu(upper)
-    return upper + np.triu(upper, 1).T
+    return _mirrored(upper)
+
+
+def _mirrored(triangle: Array) -> Array:
+    """The symmetric matrix with this triangle; the other one holds zeros."""
+    out = triangle + triangle.T
+    out[np.diag_indices(len(out))] *= 0.5
+    return out
 
 
 def _trace_in_square(
@@ -513,9 +518,9 @@ def _pair_sum(stage: Stage, h: Array, half: Array, C: Array) -> Array:
     out = np.empty((q, q))
     for m in range(q):
         for n in range(m + 1):
-            product = h[m, stage.a] * h[n, stage.b]
+            product = np.take(h[m], stage.a) * np.take(h[n], stage.b)
             if m != n:
-                product += h[n, stage.a] * h[m, stage.b]
+                product += np.take(h[n], stage.a) * np.take(h[m], stage.b)
                 out[m, n] = np.vdot(product, half)
             else:
                 out[m, n] = 2.0 * np.vdot(product, half)
