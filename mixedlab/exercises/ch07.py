@@ -58,7 +58,7 @@ EXERCISES = (
         id="7.1",
         title="Count from the last day",
         ask=(
-            f'In the fit of "{SLOPES}" intercept and slope correlate '
+            f"In the fit of `{SLOPES}` intercept and slope correlate "
             "0.07. Count the days from the last one instead, x = Days - 9, and fit again. Will the "
             "correlation be 'near -1', 'near 0' or 'near 1'?"
         ),
