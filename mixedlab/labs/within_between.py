@@ -131,7 +131,7 @@ def scene(state: State, data: tuple[Simulated, str], fits: Fits) -> Scene:
         outcome_truth=(
             f"True slopes: {_number(state.within)} within, {_number(state.between)} between. In "
             f"the long run the means give {_number(aggregated)}: a mean of {state.prompts} "
-            "prompts still holds some of the moments."
+            "prompts still carries some of the slope within."
         ),
     )
 
