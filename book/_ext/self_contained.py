@@ -43,6 +43,17 @@ EXECUTABLE = {"", "text/javascript", "application/javascript"}
 SCRIPT = re.compile(r"<script(?P<attributes>[^>]*)>(?P<body>.*?)</script>", re.DOTALL)
 TYPE = re.compile(r"""\btype=["']([^"']*)["']""")
 NEEDS = re.compile(r"""<div [^>]*\bdata-ml-host=[^>]*\bdata-needs="([^"]*)\"""")
+# What the theme and the notebooks' HTML would get wrong, as (pattern, replacement).
+AMENDMENTS = (
+    # An inline handler, which the policy stops: see _static/book.js.
+    (r'onclick="window\.print\(\)"', "data-print"),
+    # Names for screen readers that differ from what is seen; what is seen says enough.
+    (r'(<button class="btn search-button-field[^>]*) aria-label="[^"]*"', r"\1"),
+    # A list without list items.
+    (r'<div role="list" class="citation-list"', '<div class="citation-list"'),
+    (r'<summary aria-label="[^"]*"', "<summary"),
+    (r'(<i class="theme-switch[^>]*) title="[^"]*"', r"\1"),
+)
 EVENT_HANDLER = re.compile(r"""<[^>]+\son[a-z]+\s*=\s*["']""")
 
 
@@ -80,10 +91,10 @@ def copy_engine(static: Path, packages: set[str]) -> dict[str, dict[str, Any]]:
 
 def copy_front(static: Path, archives: Mapping[str, Mapping[str, Any]]) -> str:
     """Copy the labs' scripts and styles into a folder named by their content; return its name."""
-    core = sum((assets.npm_package("pyodide") / f).stat().st_size for f in assets.CORE_FILES)
+    pyodide = assets.npm_package("pyodide")
     site = {
         "ENGINE": f"../{ENGINE_FOLDER}/",
-        "CORE_SIZE": core,
+        "CORE": [{"file": f, "size": (pyodide / f).stat().st_size} for f in assets.CORE_FILES],
         "LOCK_INFO": assets.pyodide_lock()["info"],
         "ARCHIVES": archives,
     }
@@ -144,7 +155,8 @@ def finish_page(path: Path, out: Path, front: str) -> None:
     html, found = re.subn(r"(<meta charset=[^>]*>)", rf"\1{head}", html, count=1)
     if not found:
         return  # a redirect, or a fragment that no reader opens
-    html = html.replace('onclick="window.print()"', "data-print")  # see _static/book.js
+    for pattern, replacement in AMENDMENTS:
+        html = re.sub(pattern, replacement, html)
     html = externalise_scripts(html, out / "_static", root)
     if handler := EVENT_HANDLER.search(html):
         logger.warning("%s has an inline event handler, which no policy lets run: %s",

@@ -8,8 +8,10 @@ from __future__ import annotations
 import argparse
 import contextlib
 import errno
+import sys
 from collections.abc import Iterator
 from functools import partial
+from http import HTTPStatus
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
@@ -29,11 +31,16 @@ class Handler(SimpleHTTPRequestHandler):
         ".svg": "image/svg+xml",
     }
 
+    def send_response(self, code: int, message: str | None = None) -> None:
+        """Note the code: what is not there must not be kept."""
+        self.code = code
+        super().send_response(code, message)
+
     def end_headers(self) -> None:
         """Add what a host should say about every file."""
         named_by_content = any(f"/_static/{k}-" in self.path for k in ("pyodide", "labs"))
         keep = "public, max-age=31536000, immutable" if named_by_content else "no-cache"
-        self.send_header("Cache-Control", keep)
+        self.send_header("Cache-Control", keep if self.code == HTTPStatus.OK else "no-store")
         if self.policy:
             self.send_header("Content-Security-Policy", self.policy)
         super().end_headers()
@@ -42,12 +49,21 @@ class Handler(SimpleHTTPRequestHandler):
         """Say nothing about single requests."""
 
 
-def make_server(folder: Path, port: int = 0, policy: str = "") -> ThreadingHTTPServer:
+class Server(ThreadingHTTPServer):
+    """A server that says nothing of readers who leave before a file is sent."""
+
+    daemon_threads = True
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Report what is not the reader's doing."""
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)
+
+
+def make_server(folder: Path, port: int = 0, policy: str = "") -> Server:
     """Return a server of ``folder`` on this machine only; port 0 takes a free one."""
     handler = type("BookHandler", (Handler,), {"policy": policy})
-    server = ThreadingHTTPServer(("127.0.0.1", port), partial(handler, directory=str(folder)))
-    server.daemon_threads = True
-    return server
+    return Server(("127.0.0.1", port), partial(handler, directory=str(folder)))
 
 
 @contextlib.contextmanager

@@ -11,3 +11,16 @@
 document.addEventListener("click", (event) => {
   if (event.target.closest("[data-print]")) window.print();
 });
+
+// What is too wide scrolls in its own box; then the keyboard must reach it.
+addEventListener("load", () => {
+  const watch = new ResizeObserver((entries) => {
+    for (const { target } of entries) {
+      if (target.scrollWidth > target.clientWidth) target.tabIndex = 0;
+      else target.removeAttribute("tabindex");
+    }
+  });
+  for (const box of document.querySelectorAll(".bd-article :is(div.math, .cell_output)")) {
+    watch.observe(box);
+  }
+});

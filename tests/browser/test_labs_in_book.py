@@ -26,8 +26,8 @@ WATCH_SHIFTS = """
 window.shifts = [];
 new PerformanceObserver((list) => {
   for (const { value, startTime, sources } of list.getEntries()) {
-    const where = sources.map(({ node, previousRect: before, currentRect: after }) =>
-      [node?.className?.baseVal ?? node?.className, before.x, before.y, after.x, after.y].join(" "));
+    const where = sources.map(({ node, previousRect: from, currentRect: to }) =>
+      [node?.className?.baseVal ?? node?.className, from.x, from.y, to.x, to.y].join(" "));
     window.shifts.push(`${value.toFixed(4)} at ${startTime | 0} ms: ${where.join(" | ")}`);
   }
 }).observe({ type: "layout-shift", buffered: true });

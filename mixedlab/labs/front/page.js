@@ -151,6 +151,4 @@ async function bringToLife(engine) {
 // Python starts before the page is read to its end: it takes the longest.
 const { packages } = document.querySelector("script[data-packages]").dataset;
 const engine = new Engine(packages.split(" ").filter(Boolean));
-addEventListener("pagehide", () => engine.port?.postMessage({ close: true }));
-addEventListener("pageshow", (event) => event.persisted && engine.start());
 bringToLife(engine);

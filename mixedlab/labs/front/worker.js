@@ -5,135 +5,129 @@
 // {to, message} for each request of a lab; it gets {status} and {to, answer} back.
 
 import { install } from "./archive.js";
-import { ARCHIVES, ENGINE, LOCK_INFO } from "./site.js";
+import { ARCHIVES, CORE, ENGINE, LOCK_INFO } from "./site.js";
 
-const here = (path) => new URL(path, import.meta.url).href;
 const STALLED_AFTER = 30_000; // ms without a byte
+const here = (path) => new URL(path, import.meta.url).href;
 
-let latest = { phase: "download", text: "Getting ready ...", fraction: 0 };
+// ---------------------------------------------------------------- what the readers are told
+
+const waiting = new Set(); // ports of pages whose labs are not live yet
+let latest = { phase: "download", text: "Getting Python ready ...", fraction: 0 };
 
 function tell(phase, text, fraction) {
   latest = { phase, text, fraction };
-  for (const port of ports) port.postMessage({ status: latest });
+  for (const port of waiting) port.postMessage({ status: latest });
+}
+
+function explain(error) {
+  // Of Python's errors, the last line: the rest is for programmers, in the console.
+  const text = String(error?.message ?? error).trim().split("\n").at(-1);
+  console.warn(error);
+  if (/WebAssembly|wasm-unsafe-eval/i.test(text)) {
+    return "This page may not run WebAssembly here, and Python needs it.";
+  }
+  return `Python could not be loaded. ${text}`;
 }
 
 // ---------------------------------------------------------------- downloads, with progress
 
-const progress = { done: 0, total: 0, since: 0 };
+const fetchAnything = self.fetch;
+const progress = { done: 0, total: 0 };
 
-function told(bytes) {
+function count(bytes) {
   progress.done += bytes;
-  progress.since = Date.now();
   const megabytes = (n) => (n / 1e6).toFixed(1);
   const done = Math.min(progress.done, progress.total);
-  tell(
-    "download",
-    `Downloading Python for the labs: ${megabytes(done)} of ${megabytes(progress.total)} MB`,
-    progress.total ? done / progress.total : 0,
-  );
+  const text = `Downloading Python: ${megabytes(done)} of ${megabytes(progress.total)} MB`;
+  tell("download", text, done / progress.total);
 }
 
-async function download(url, size) {
+/** Fetch a file of the site, counting its bytes; rejects with what the reader should know. */
+async function download(path, size) {
+  const name = path.split("/").at(-1);
   progress.total += size;
   const stop = new AbortController();
-  progress.since = Date.now();
-  const watch = setInterval(() => {
-    if (Date.now() - progress.since > STALLED_AFTER) {
-      stop.abort(new Error("The download has stalled. Is the connection gone?"));
-    }
-  }, 1000);
-  try {
-    const response = await fetch(url, { signal: stop.signal });
-    if (!response.ok) throw new Error(`${url} answered ${response.status}.`);
-    const parts = [];
-    let length = 0;
-    for (let reader = response.body.getReader(); ; ) {
-      const { done, value } = await reader.read();
-      if (done) break;
-      parts.push(value);
-      length += value.length;
-      told(value.length);
-    }
-    const bytes = new Uint8Array(length);
-    let at = 0;
-    for (const part of parts) {
-      bytes.set(part, at);
-      at += part.length;
-    }
-    return bytes;
-  } finally {
-    clearInterval(watch);
-  }
+  let timer;
+  const alive = () => {
+    clearTimeout(timer);
+    timer = setTimeout(() => stop.abort(new Error(`${name} has stalled.`)), STALLED_AFTER);
+  };
+  alive();
+  const response = await fetchAnything(here(path), { signal: stop.signal }).catch((error) => {
+    throw new Error(`${name} cannot be reached. Is the connection gone? (${error.message})`);
+  });
+  if (!response.ok) throw new Error(`${name} is missing from the site (${response.status}).`);
+  const counter = new TransformStream({
+    transform(piece, out) {
+      alive();
+      count(piece.length);
+      out.enqueue(piece);
+    },
+    flush: () => clearTimeout(timer),
+  });
+  return new Response(response.body.pipeThrough(counter), { headers: response.headers });
 }
 
 // ---------------------------------------------------------------- Python
 
-const ports = new Set();
-const downloads = new Map(); // package -> promise of its archive
-const installed = new Set();
-let pyodide = null; // promise
-let opened = Promise.resolve(null); // promise of the function that answers a message
+const SMALLEST_MODULE = new Uint8Array([0, 97, 115, 109, 1, 0, 0, 0]);
 
-function startPython() {
-  pyodide ??= import(here(`${ENGINE}pyodide.mjs`))
-    .then(({ loadPyodide }) =>
-      // No package is listed in the lock: nothing is ever looked up elsewhere.
-      loadPyodide({ indexURL: here(ENGINE), lockFileContents: { info: LOCK_INFO, packages: {} } }),
-    )
-    .catch((error) => {
-      pyodide = null;
-      throw error;
-    });
-  return pyodide;
+let python = null; // promise of Pyodide
+const archives = new Map(); // package -> promise of its archive
+const installed = new Set();
+
+/** Start Pyodide, whose own files come through `download`, so that they are counted too. */
+async function startPython() {
+  await WebAssembly.compile(SMALLEST_MODULE); // where it may not run, Pyodide would wait for ever
+  const ours = new Map(CORE.map(({ file, size }) => [here(ENGINE + file), size]));
+  const failure = Promise.withResolvers();
+  self.fetch = (input, options) => {
+    const url = input.url ?? String(input);
+    if (!ours.has(url)) return fetchAnything(input, options);
+    const answer = download(url, ours.get(url));
+    answer.catch(failure.reject); // Pyodide itself would wait for ever
+    return answer;
+  };
+  const { loadPyodide } = await import(here(`${ENGINE}pyodide.mjs`));
+  // No package is listed in the lock: nothing is ever looked up elsewhere.
+  const lockFileContents = { info: LOCK_INFO, packages: {} };
+  return Promise.race([loadPyodide({ indexURL: here(ENGINE), lockFileContents }), failure.promise]);
 }
 
 /** Begin to download a package's archive, if it is not there or on its way. */
 function ask(name) {
-  if (!downloads.has(name)) {
+  if (!archives.has(name)) {
     const { file, size } = ARCHIVES[name];
-    const archive = download(here(file), size);
-    archive.catch(() => downloads.delete(name)); // a second try asks again
-    downloads.set(name, archive);
+    const archive = download(file, size).then((response) => response.arrayBuffer());
+    archive.catch(() => archives.delete(name)); // a second try asks again
+    archives.set(name, archive);
   }
+  return archives.get(name);
 }
 
-/** Have these packages installed; the promise is of the function that answers a message. */
+/** Have these packages installed; gives the function that answers a message. */
 async function open(packages) {
-  const wanted = [...packages, "mixedlab"];
-  wanted.forEach(ask);
-  const python = await startPython();
-  for (const name of wanted.filter((one) => !installed.has(one))) {
-    await install(python, await downloads.get(name));
+  const missing = [...packages, "mixedlab"].filter((name) => !installed.has(name));
+  const asked = missing.map(ask); // all at once, while Python starts
+  python ??= startPython();
+  const pyodide = await python;
+  for (const [i, name] of missing.entries()) {
+    await install(pyodide, new Uint8Array(await asked[i]));
     installed.add(name);
+    archives.delete(name);
   }
   tell("start", "Starting Python ...", 1);
-  return python.runPython("from mixedlab.labs.serve import answer_json; answer_json");
+  return pyodide.runPython("from mixedlab.labs.serve import answer_json; answer_json");
 }
+
+let opened = Promise.resolve(null); // one page after the other
 
 function openInTurn(packages) {
-  opened = opened
-    .catch(() => null)
-    .then(() => open(packages))
-    .then(
-      (answer) => {
-        tell("ready", "", 1);
-        return answer;
-      },
-      (error) => {
-        tell("failed", explain(error), 0);
-        throw error;
-      },
-    );
-  opened.catch(() => {}); // told to the reader
-  return opened;
-}
-
-function explain(error) {
-  const text = String(error?.message ?? error);
-  if (/WebAssembly|wasm-unsafe-eval/i.test(text)) {
-    return `This page may not run WebAssembly here, which Python needs. (${text})`;
-  }
-  return `Python could not be loaded. ${text}`;
+  const opening = opened.catch(() => null).then(() => open(packages));
+  opened = opening;
+  opening.catch(() => {}); // told to the page that asked
+  return opening;
 }
 
 /** The package that an answer fails for, where one could still be had. */
@@ -142,22 +136,36 @@ function lacking(answer) {
   return answer.includes('"kind": "error"') && name in ARCHIVES && !installed.has(name) && name;
 }
 
+// ---------------------------------------------------------------- the pages
+
+async function bringToLife(port, packages) {
+  waiting.add(port);
+  port.postMessage({ status: latest });
+  try {
+    await openInTurn(packages);
+    waiting.delete(port);
+    port.postMessage({ status: { phase: "ready", text: "", fraction: 1 } });
+  } catch (error) {
+    waiting.delete(port);
+    port.postMessage({ status: { phase: "failed", text: explain(error), fraction: 0 } });
+    // A Python that did not start cannot be started again: the next try gets a new worker.
+    python?.catch(() => self.close());
+  }
+}
+
+async function answer(port, { to, message }) {
+  const reply = await opened.catch(() => null);
+  if (!reply) return; // the failure was told
+  let text = reply(message);
+  const name = lacking(text);
+  if (name) text = (await openInTurn([name]))(message);
+  port.postMessage({ to, answer: text });
+}
+
 function serve(port) {
-  ports.add(port);
-  port.onmessage = async ({ data }) => {
-    if (data.close) {
-      ports.delete(port);
-    } else if (data.open) {
-      port.postMessage({ status: latest });
-      openInTurn(data.open);
-    } else {
-      const answer = await opened.catch(() => null);
-      if (!answer) return; // the failure was told
-      let text = answer(data.message);
-      const name = lacking(text);
-      if (name) text = (await openInTurn([name]))(data.message);
-      port.postMessage({ to: data.to, answer: text });
-    }
+  port.onmessage = ({ data }) => {
+    if (data.open) bringToLife(port, data.open);
+    else answer(port, data);
   };
 }
 
