@@ -375,6 +375,33 @@ def test_separation_is_said_and_not_returned_as_an_estimate():
     assert not fit.converged
 
 
+@pytest.mark.parametrize("correlation", ["independence", "exchangeable", "ar1"])
+def test_an_arm_without_events_is_never_called_solved(correlation):
+    rng = np.random.default_rng(7)
+    n_separated = 0
+    for _ in range(80):
+        g = np.repeat(np.arange(10), 6)
+        x = (g % 2).astype(float)
+        y = (rng.random(60) < 0.08).astype(float)
+        if not y.any():
+            continue
+        separated = not (y[x == 0].any() and y[x == 1].any())
+        n_separated += separated
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            fit = fit_marginal(
+                y,
+                np.column_stack([np.ones(60), x]),
+                g,
+                family="binomial",
+                correlation=correlation,
+                position=np.arange(60),
+            )
+        assert not (separated and fit.converged)
+        assert not fit.converged or abs(fit.beta[1]) < 5
+    assert n_separated > 5
+
+
 @pytest.mark.parametrize(
     ("arguments", "error", "message"),
     [
