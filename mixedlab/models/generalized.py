@@ -169,6 +169,7 @@ def fit_generalized(
     penalty: Penalty = None,
     start: ArrayLike | None = None,
     rows: ArrayLike | None = None,
+    standard_errors: bool = True,
 ) -> GeneralizedFit:
     """Fit a generalised linear mixed model to arrays; pandas is not imported.
 
@@ -184,6 +185,9 @@ def fit_generalized(
         Parameters to start from: theta, beta and, where there is one, the log dispersion.
     rows : array of int, optional
         Row numbers for messages.
+    standard_errors : bool
+        False leaves standard errors out (nan), and the check of Laplace's approximation: half the
+        time, for a picture that follows a slider.
     family, link, nagq, weights, offset, names, prior_sd, penalty
         As in `glmm`.
 
@@ -217,6 +221,7 @@ def fit_generalized(
     return _estimate(
         problem,
         start,
+        standard_errors,
         y=y,
         X=X,
         names=names,
@@ -226,12 +231,15 @@ def fit_generalized(
     )
 
 
-def _estimate(problem: JointLikelihood, start: ArrayLike | None, **arrays: Any) -> GeneralizedFit:
+def _estimate(
+    problem: JointLikelihood, start: ArrayLike | None, standard_errors: bool, **arrays: Any
+) -> GeneralizedFit:
     kind = problem.family
     free = problem.prior_sd is None and problem.penalty is None
     if start is None and free:
         _refuse_separated(problem, problem.fixed_start_runs_away())
-    found = problem.maximise(None if start is None else np.asarray(start, dtype=float))
+    first = None if start is None else np.asarray(start, dtype=float)
+    found = problem.maximise(first, prove=standard_errors)
     x = problem.to_user(found.x)
     theta, beta, dispersion = problem.split(x)
     vcov = problem.covariance_to_user(covariance(found.hessian))
@@ -239,8 +247,10 @@ def _estimate(problem: JointLikelihood, start: ArrayLike | None, **arrays: Any) 
     vcov_beta = vcov[m : m + p, m : m + p]
     if free and start is None:
         far = np.abs(problem.X @ beta).max(initial=0.0) > 15
-        _refuse_separated(problem, far or not np.isfinite(np.diag(vcov_beta)).all())
-    problem.warn_if_laplace_is_off(x, vcov)
+        unknown = standard_errors and not np.isfinite(np.diag(vcov_beta)).all()
+        _refuse_separated(problem, far or unknown)
+    if standard_errors:
+        problem.warn_if_laplace_is_off(x, vcov)
     at = problem.at(x)
     if not at.finite:
         raise DataError(

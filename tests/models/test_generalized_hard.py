@@ -190,6 +190,18 @@ def test_laplace_is_exact_for_normal_responses():
     np.testing.assert_allclose(fit.varcorr["vcov"], linear.varcorr["vcov"], rtol=2e-3)
 
 
+@pytest.mark.parametrize("nagq", [1, 9])
+def test_a_fit_without_standard_errors_has_the_same_estimates(ordinary, nagq):
+    y, X, terms = ordinary
+    full = fit_generalized(y, X, terms, nagq=nagq)
+    quick = fit_generalized(y, X, terms, nagq=nagq, standard_errors=False)
+    assert quick.loglik == pytest.approx(full.loglik, abs=1e-7)
+    np.testing.assert_allclose(quick.beta, full.beta, atol=1e-4)
+    np.testing.assert_allclose(quick.theta, full.theta, atol=1e-4)
+    assert quick.converged
+    assert np.isnan(quick.vcov_beta).any()
+
+
 def test_more_random_coefficients_than_one(ordinary):
     y, X, _ = ordinary
     g = np.repeat(np.arange(40), 8)
