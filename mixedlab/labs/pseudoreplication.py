@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from mixedlab.labs.balanced_tests import (
     TESTS,
     Studies,
-    from_donors,
+    draw_studies,
     p_values,
     standard_errors,
     summarise,
@@ -92,38 +92,10 @@ def _one_study(state: State, seed: int):
 
 
 def null_studies(state: State) -> Studies:
-    """Draw what the tests need of 200 studies in which the drug does nothing.
-
-    A mean of n cells is normal, and what the cells spread about their means is chi-squared: the
-    sums of squares are drawn from the distributions that they have with every cell drawn.
-    """
-    draws = Draws(state.seed)
-    study, donor = np.arange(N_STUDIES)[:, None], np.arange(state.donors)
-    sd_donor, sd_cell = np.sqrt(state.icc), np.sqrt(1 - state.icc)
-    sd_mean = sd_cell / np.sqrt(state.cells)
-    means = sd_donor * draws.normal("study donor", study, donor)
-    means += sd_mean * draws.normal("study mean", study, donor)
-    differences = 2 * sd_mean * draws.normal("study difference", study, donor)
-    free = state.donors * (state.cells - (1 if state.design == "between" else 2))
-    within = sd_cell**2 * chi_squared(draws, free, study[:, 0])
-    return from_donors(state.design, state.cells, means, differences, within)
-
-
-def chi_squared(draws: Draws, df: int, index: NDArray[np.int_]) -> Array:
-    """Draw chi-squared numbers by Marsaglia and Tsang's (2000) method, with numpy alone.
-
-    Each number takes the first of eight candidates that is accepted; nineteen in twenty are, so
-    none is left over. The candidates stay when the degrees of freedom (at least 2) move.
-    """
-    d = df / 2 - 1 / 3
-    tries = np.arange(8)[:, None]
-    x = draws.normal("chi-squared", tries, index)
-    u = draws.uniform("chi-squared accept", tries, index)
-    v = (1 + x / np.sqrt(9 * d)) ** 3
-    with np.errstate(invalid="ignore", divide="ignore"):
-        accepted = (v > 0) & (np.log(u) < x**2 / 2 + d * (1 - v + np.log(v)))
-    first = accepted.argmax(axis=0)
-    return 2 * d * np.abs(v[first, np.arange(index.size)])
+    """Draw what the tests need of 200 studies in which the drug does nothing."""
+    return draw_studies(
+        N_STUDIES, state.design, state.donors, state.cells, state.icc, Draws(state.seed)
+    )
 
 
 def _pairs(state: State) -> Array:

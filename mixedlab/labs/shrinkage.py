@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from mixedlab.labs.lab import Lab, Preset, Question, Statistic, dragged, slider
+from mixedlab.labs.lab import Lab, Preset, Question, Statistic, slider
 from mixedlab.labs.scene import Arrows, Axis, Bars, Dots, Drag, Lines, Mark, Panel, Scene, Texts
 from mixedlab.simulate.patients_in_hospitals import hospitals
 
@@ -19,6 +19,8 @@ Array = NDArray[np.float64]
 
 N_HOSPITALS = 24
 SIZES = tuple(int(n) for n in np.round(np.geomspace(3, 60, N_HOSPITALS)))
+YOURS = 19  # the hospital whose mean and size the reader sets
+OTHERS = np.arange(N_HOSPITALS) != YOURS
 MEAN, SD_PATIENT = 30.0, 6.0  # days
 LOW, HIGH = 12.0, 48.0  # of every axis of days
 TOP = 100.0  # of the penalised objective, in days squared
@@ -36,7 +38,6 @@ class State:
     spread: float = slider(
         3.0, 0, 4, 0.5, "True spread of hospitals", "days", help="patients spread by 6 days"
     )
-    picked: int = dragged(19, 0, N_HOSPITALS - 1, 1, "Your hospital")
     seed: int = 3
 
 
@@ -49,27 +50,19 @@ class Stays:
     size, mean : patients, and their mean stay in days
     within : float
         Sum of squares of all patients about their hospital's mean.
-    truth : true mean of each hospital; that of the reader's own hospital is nobody's to know
-    picked : int
-        The hospital whose mean and size the reader has set.
+    truth : true mean of each hospital; that of the reader's own is nobody's to know
     """
 
     size: NDArray[np.int_]
     mean: Array
     within: float
     truth: Array
-    picked: int
-
-    @property
-    def others(self) -> NDArray[np.bool_]:
-        """All but the reader's hospital."""
-        return np.arange(self.size.size) != self.picked
 
 
 def simulate(state: State) -> Stays:
-    """Draw patients in 24 hospitals; the picked one gets the mean and size of the state."""
+    """Draw patients in 24 hospitals; the reader's gets the mean and size of the state."""
     size = np.array(SIZES)
-    size[state.picked] = state.size
+    size[YOURS] = state.size
     drawn = hospitals(
         N_HOSPITALS,
         tuple(size.tolist()),
@@ -84,8 +77,8 @@ def simulate(state: State) -> Stays:
     mean = np.bincount(hospital, stay) / size
     within = float(((stay - mean[hospital]) ** 2).sum())
     mean = mean.clip(LOW, HIGH)
-    mean[state.picked] = state.mean
-    return Stays(size, mean, within, MEAN + drawn.truth["b"], state.picked)
+    mean[YOURS] = state.mean
+    return Stays(size, mean, within, MEAN + drawn.truth["b"])
 
 
 def weight(size, penalty: float) -> Array:
@@ -134,7 +127,7 @@ def _criterion(stays: Stays, icc: Array) -> Array:
 
 def errors(stays: Stays, penalties: dict[str, float]) -> dict[str, float]:
     """Return the root mean squared error in days of each penalty, over all other hospitals."""
-    gap = {name: (shrunken(stays, p) - stays.truth)[stays.others] for name, p in penalties.items()}
+    gap = {name: (shrunken(stays, p) - stays.truth)[OTHERS] for name, p in penalties.items()}
     return {name: float(np.sqrt(np.mean(g**2))) for name, g in gap.items()}
 
 
@@ -145,9 +138,9 @@ def measure(state: State, stays: Stays, model: float) -> dict[str, float]:
 
 
 def scene(state: State, stays: Stays, model: float) -> Scene:
-    """Describe the pull on all hospitals, and the picked one's penalty and product."""
+    """Describe the pull on all hospitals, and the penalty and product of the reader's."""
     mu, pulled = centre(stays, state.penalty), shrunken(stays, state.penalty)
-    j, w = stays.picked, float(weight(state.size, state.penalty))
+    w = float(weight(state.size, state.penalty))
     most = int(np.abs(pulled - stays.mean).argmax())
     extreme = int(np.abs(stays.mean - mu).argmax())
     error = measure(state, stays, model)
@@ -160,7 +153,7 @@ def scene(state: State, stays: Stays, model: float) -> Scene:
         f"{stays.mean[most]:.1f} to {pulled[most]:.1f} days. The most extreme, hospital "
         f"{extreme + 1} with {stays.size[extreme]} patients, moves by "
         f"{abs(pulled[extreme] - stays.mean[extreme]):.1f}. Yours keeps {w:.0%} of its distance "
-        f"and moves to {pulled[j]:.1f}."
+        f"and moves to {pulled[YOURS]:.1f}."
     )
     true_penalty = (SD_PATIENT / state.spread) ** 2 if state.spread else math.inf
     truth = (
@@ -192,7 +185,6 @@ def _days(label: str = "days") -> Axis:
 def _hospitals_panel(stays: Stays, mu: float, pulled: Array) -> Panel:
     keys = [str(j + 1) for j in range(N_HOSPITALS)]
     both = list(zip(keys, stays.size, stays.mean, strict=True))
-    others = stays.others
     marks: list[Mark] = [
         Lines(
             key="centre",
@@ -222,10 +214,6 @@ def _hospitals_panel(stays: Stays, mu: float, pulled: Array) -> Panel:
             y=stays.size,
             size=4.5,
             hover=[f"hospital {k}: {n} patients, {m:.1f} days" for k, n, m in both],
-            drag=[
-                Drag(f"Hospital {k}", x="mean", y="size", sets={"picked": j})
-                for j, k in enumerate(keys)
-            ],
         ),
         Dots(
             key="pulled",
@@ -240,26 +228,28 @@ def _hospitals_panel(stays: Stays, mu: float, pulled: Array) -> Panel:
             hover=[f"hospital {k}: shrunken to {m:.1f}" for k, m in zip(keys, pulled, strict=True)],
         ),
         Dots(
-            key="picked",
+            key="yours",
             color="accent",
-            name="yours (drag it, or another)",
-            x=stays.mean[~others],
-            y=stays.size[~others],
-            size=9,
+            name="your hospital: drag it",
+            x=[stays.mean[YOURS]],
+            y=[stays.size[YOURS]],
+            size=8,
             filled=False,
+            hover=[f"your hospital: {stays.size[YOURS]} patients, {stays.mean[YOURS]:.1f} days"],
+            drag=[Drag("Your hospital", x="mean", y="size")],
         ),
         Dots(
             key="truth",
             color="truth",
             stage="truth",
             name="true mean",
-            keys=[k for k, other in zip(keys, others, strict=True) if other],
-            x=stays.truth[others].clip(LOW, HIGH),
-            y=stays.size[others],
+            keys=[k for k, other in zip(keys, OTHERS, strict=True) if other],
+            x=stays.truth[OTHERS].clip(LOW, HIGH),
+            y=stays.size[OTHERS],
             shape="diamond",
             size=4,
             filled=False,
-            hover=[f"truly {m:.1f} days" for m in stays.truth[others]],
+            hover=[f"truly {m:.1f} days" for m in stays.truth[OTHERS]],
         ),
     ]
     return Panel(
