@@ -1,4 +1,3 @@
-
 r"""Distributions of a response given its mean, joined to a link.
 
 A `Family` is a frozen pair of a distribution and a `Link`. Response ``y`` stands on the mean's
