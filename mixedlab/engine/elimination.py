@@ -158,6 +158,11 @@ class Elimination:
                 self.row_in_square[square.columns] = np.arange(square.size)
                 self.squares.append(square)
         self.flat_size = at
+        # Where the row of each column begins in its square.
+        self._row_starts = np.zeros(self.n_columns, np.intp)
+        for square in self.squares:
+            own = self.row_in_square[square.columns]
+            self._row_starts[square.columns] = square.where.start + own * square.size
 
     def _connected(self) -> Index:
         """Component of each column of the crossed factors (-1 elsewhere)."""
@@ -241,13 +246,11 @@ class Elimination:
                 stage.blocks.start + (k_other * q + k) * J + level,
                 stage.entries.start + k * keys.size + entry,
             )
-        crossed = np.flatnonzero(self.square_of[i] >= 0)
-        if crossed.size:
-            sizes = np.array([s.size for s in self.squares])
-            starts = np.array([s.where.start for s in self.squares])
-            s = self.square_of[i[crossed]]
-            row, col = self.row_in_square[j[crossed]], self.row_in_square[i[crossed]]
-            out[crossed] = starts[s] + row * sizes[s] + col
+        if self.squares:
+            crossed = np.take(self._row_starts, j) + np.take(self.row_in_square, i)
+            if len(self.stages) == 1:
+                return crossed
+            out = np.where(self.square_of[i] >= 0, crossed, out)
         return out
 
 

@@ -34,6 +34,9 @@ class Evaluation(Protocol):
     hessian: Array
 
 
+# Relative error of a sum over many rows, which no step can undercut.
+_ROUNDING = 1e-13
+
 P = TypeVar("P")
 E = TypeVar("E", bound=Evaluation)
 
@@ -68,13 +71,13 @@ def minimise(
     move : callable
         ``move(point, step)`` is the point a step away; by default their sum.
     tol : float
-        Absolute decrease of the function that is worth a step. Rounding in the function itself
-        widens it for large values.
+        Absolute decrease of the function that is worth a step; wider where the function is so
+        large that rounding hides it.
     """
     x, here = start, evaluate(start)
     n_evaluations, radius = 1, np.inf
     while True:
-        noise = tol + 8 * np.finfo(float).eps * abs(here.value)
+        noise = tol + _ROUNDING * abs(here.value)
         scale, axes = np.linalg.eigh(here.hessian)
         scale = np.abs(scale)
         # An axis without curvature would get an endless step.
