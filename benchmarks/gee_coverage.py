@@ -102,6 +102,9 @@ def main(n: int = 600) -> None:
         f"{failed} replicates failed: an arm without events, or none without, has no finite log "
         "odds ratio, and the fit says so. They are left out, which biases the rows where they "
         "are many.",
+        "Read: with 10 clusters the robust interval covers 84 to 94 %, Mancl-DeRouen 90 to 99 %, "
+        "Kauermann-Carroll between them; normal quantiles are too short for so few clusters. From "
+        "50 clusters on all are within 3 points of 95 %.",
     ]
     write_table("gee_coverage", "GEE: bias and coverage", header, rows, notes)
 
