@@ -34,7 +34,18 @@ DESIGN = (
     "responses with normal effects. One data set gets both estimators. The error of log lambda is "
     "over data sets in which it is above 0 by both."
 )
-READING = ""  # set below, beside the figures it explains
+READING = (
+    "How to read it. Slopes of counts and of positive responses are unbiased by both methods, and "
+    "intervals cover within Monte Carlo error. For 0/1 responses h-likelihood is biased as its "
+    "theory says, because a deviance stands in for a density that is far from normal: slopes "
+    "-0.05 of 0.5 with 4 rows a group, -0.02 with 20; log lambda -0.56 and -0.17. Maximum "
+    "likelihood shows no bias of the slope. Its log lambda is low by 0.07 to 0.09 (about 7 % of "
+    "lambda, 0.22 with 4 rows of 0/1) because it does not count the estimated intercept, one of "
+    "40 groups' degrees of freedom, and a logarithm of an estimate is low on average. The hat "
+    "values of h-likelihood correct for the intercept, and its log lambda is nearer for Poisson- "
+    "gamma with 20 rows; for gamma responses the deviance's own error, +0.05, points the other "
+    "way."
+)
 
 
 def make(rng: np.random.Generator, kind: str, effects: str, lam: float, groups: int, size: int):
