@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 Array = NDArray[np.float64]
 Method = Literal["wald", "satterthwaite", "kenward-roger"]
 
+_POLE = 1e-6  # what is nearer to 1 than this is 1
+
 
 def tests(fit: MixedFit, df: Method = "wald") -> pd.DataFrame:  # noqa: PT028
     """Test each fixed effect against zero.
@@ -130,10 +132,12 @@ def _denominator_df(theta: Array, phi: Array, P: Array, W: Array) -> float:
     B = (A1 + 6.0 * A2) / 2.0
     g = (2.0 * A1 - 5.0 * A2) / (3.0 * A2) if A2 else 0.0
     c1, c2, c3 = (x / (3.0 + 2.0 * (1.0 - g)) for x in (g, 1.0 - g, 3.0 - g))
-    mean = 1.0 / (1.0 - A2)
-    variance = 2.0 * (1.0 + c1 * B) / ((1.0 - c2 * B) ** 2 * (1.0 - c3 * B))
-    rho = variance / (2.0 * mean**2)
-    return 4.0 + 3.0 / (rho - 1.0)
+    # Of F with m degrees of freedom the mean is 1 / (1 - A2) = m / (m - 2), and the variance has
+    # poles at 2 and 4: rho = variance / (2 mean^2) is kept as a ratio, so that balanced data with
+    # exactly 1, 2 or 4 degrees of freedom divide by nothing. At 2 both factors of `ratio` vanish.
+    ratio = 1.0 if abs(1.0 - A2) < _POLE else (1.0 - c2 * B) / (1.0 - A2)
+    below, above = ratio**2 * (1.0 - c3 * B), 1.0 + c1 * B
+    return 4.0 + 3.0 * below / (above - below)
 
 
 @dataclass(frozen=True)

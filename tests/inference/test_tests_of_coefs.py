@@ -117,6 +117,17 @@ def test_a_variance_of_zero_leaves_the_regression_s_degrees_of_freedom():
     assert fit.tests("satterthwaite")["df"].iloc[0] == pytest.approx(29, rel=1e-4)
 
 
+@pytest.mark.parametrize("n_donors", [4, 6, 8])
+def test_kenward_roger_is_exact_at_the_poles_of_its_own_formula(n_donors):
+    """The moments of F with 2 and with 4 degrees of freedom do not exist."""
+    for seed in (1, 2, 4):
+        cells = ml.simulate.cells(n_donors, n_cells=20, icc=0.5, seed=seed).to_frame()
+        fit = ml.lmm("expression ~ treated + (1 | donor)", cells)
+        assert not fit.singular
+        df = fit.tests("kenward-roger").loc["treated", "df"]
+        assert df == pytest.approx(n_donors - 2, rel=1e-3)
+
+
 def test_refusals_in_words():
     fit = ml.lmm("Reaction ~ Days + (1 | Subject)", ml.load("sleepstudy"), reml=False)
     with pytest.raises(MixedlabError, match="reml=True"):
