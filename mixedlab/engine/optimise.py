@@ -34,9 +34,6 @@ class Evaluation(Protocol):
     hessian: Array
 
 
-# Relative error of a sum over many rows, which no step can undercut.
-_ROUNDING = 1e-13
-
 P = TypeVar("P")
 E = TypeVar("E", bound=Evaluation)
 
@@ -77,7 +74,7 @@ def minimise(
     x, here = start, evaluate(start)
     n_evaluations, radius = 1, np.inf
     while True:
-        noise = tol + _ROUNDING * abs(here.value)
+        noise = tol + 8 * np.finfo(float).eps * abs(here.value)
         scale, axes = np.linalg.eigh(here.hessian)
         scale = np.abs(scale)
         # An axis without curvature would get an endless step.

@@ -290,7 +290,8 @@ class ProfiledDeviance:
             steps = self.layout.unpack(step)
             return [_framed(L + s, F) for (F, L), s in zip(point, steps, strict=True)]
 
-        return minimise(self._evaluate, start, move)
+        # What rounding in a sum over the rows may hide; free of the response's unit.
+        return minimise(self._evaluate, start, move, tol=1e-11 + 3e-13 * self.n)
 
     def _leave_saddle(self, point: Point, at: Evaluation) -> Point | None:
         """A lower point near a stationary one where ``Q`` has a negative eigenvalue, or None."""
