@@ -268,11 +268,10 @@ def _fan_panel(state: State, data: Simulated, fits: Fits) -> Panel:
     ]
     return Panel(
         "fan",
-        "The fan: one line a person",
+        "A fan of persons",
         Axis("fibre (g a meal)", -0.8, MAX_FIBRE + 0.8, [(g, f"{g:g}") for g in grams]),
         Axis("glucose (mmol/l)", low, high),
         marks,
-        width=1.15,
     )
 
 
@@ -319,10 +318,11 @@ def _cloud_panel(data: Simulated, fits: Fits) -> Panel:
     ]
     return Panel(
         "cloud",
-        "Level and slope: one dot a person",
+        "Level and slope",
         Axis("level where x = 0 (mmol/l)", *_round_range(level, 4.0, 10.0, 2.0)),
         Axis("slope (mmol/l a gram)", *_round_range(slope, -0.3, 0.2, 0.1)),
         marks,
+        width=0.8,
     )
 
 
@@ -363,10 +363,11 @@ def _covariance_panel(data: Simulated, fits: Fits) -> Panel:
     ]
     return Panel(
         "covariance",
-        "Covariances: formula above, data below",
+        "Formula above, data below",
         Axis("fibre of one meal (g)", edges[0], edges[-1], ticks),
-        Axis("of the other (g)", edges[0], edges[-1], ticks),
+        Axis("fibre of another meal (g)", edges[0], edges[-1], ticks),
         marks,
+        width=1.2,
     )
 
 
@@ -443,8 +444,8 @@ LAB = Lab(
     fit=fit,
     scene=scene,
     question=Question(
-        "On the right, each dot is a person: the glucose level at 0 g of fibre, and how it "
-        "changes with each gram. Draw their lines in your mind. With how much fibre are the "
+        "Under 'Level and slope' each dot is a person: the glucose level at 0 g of fibre, and how "
+        "it changes with each gram. Draw their lines in your mind. With how much fibre are the "
         "persons most alike?",
         (
             "0 g: fibre can only drive them apart",
@@ -459,7 +460,6 @@ LAB = Lab(
         "map of covariances."
     ),
     presets=(
-        Preset("Fibre helps the high ones", {}, "The fan has a waist at 8 g, where it is rotated."),
         Preset(
             "Zero at the waist",
             {"origin": 8.0},

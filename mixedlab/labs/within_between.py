@@ -120,7 +120,7 @@ def scene(state: State, data: tuple[Simulated, str], fits: Fits) -> Scene:
         f"Slope within persons {_number(fits.within)}; between persons {_number(fits.between)}, "
         f"which is also the aggregated slope, that of their means. One slope for all: "
         f"{_number(fits.naive)} for all dots at once, {_number(model.slope)} with a random "
-        f"intercept, {model.weight_between:.0%} of which is the slope between."
+        f"intercept, which weighs the slope between by {model.weight_between:.0%}."
     )
     aggregated = truth["slope_aggregated"]
     return Scene(
@@ -245,7 +245,7 @@ def _clouds_panel(state: State, made: Simulated, fits: Fits) -> Panel:
     }
     return Panel(
         "clouds",
-        "Clouds: sixteen persons, one line each",
+        "Clouds of sixteen persons",
         Axis(label[state.centring], centre - reach, centre + reach),
         Axis("stress (points)", MIDDLE - lift, MIDDLE + lift),
         marks,
@@ -318,9 +318,9 @@ def _dial_panel(state: State, fits: Fits) -> Panel:
     ]
     return Panel(
         "dial",
-        "Slope dial: one more point of support",
-        Axis("support (points more)", 0, 1.75, [(0, "0"), (1, "1")]),
-        Axis("stress (points more)", -reach, reach),
+        "Slope dial",
+        Axis("points of support more", 0, 1.75, [(0, "0"), (1, "1")]),
+        Axis("stress for one more point of support", -reach, reach),
         marks,
         width=0.9,
     )
