@@ -244,15 +244,14 @@ def _fan_panel(state: State, data: Simulated, fits: Fits) -> Panel:
             y=outline,
             dashed=True,
         ),
-        Dots(
+        Lines(
             key="true-waist",
             color="truth",
             stage="truth",
-            x=true_waist,
-            y=[np.interp(at, FINE, true_mean) for at in true_waist],
-            shape="diamond",
-            size=6,
-            filled=False,
+            x=[[at, at] for at in true_waist],
+            y=[[np.interp(at, FINE, edge) for edge in outline] for at in true_waist],
+            dashed=True,
+            width=2.5,
             hover=[f"true narrowest place: {at:.1f} g" for at in true_waist],
         ),
         Dots(
