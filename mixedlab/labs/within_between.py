@@ -216,7 +216,7 @@ def _clouds_panel(state: State, made: Simulated, fits: Fits) -> Panel:
             key="means",
             color="between",
             stage="estimate",
-            name="a person's mean",
+            name="between persons",
             keys=persons,
             x=x_mean,
             y=y_mean,
