@@ -5,8 +5,7 @@ a notebook's cell with. The front end only binds behaviour to it through ``data-
 and never builds layout of its own: so nothing moves when the lab goes live. For the same reason
 texts that change are laid out together with the longest that may stand in their place.
 
-No element has an id, so a page may hold a lab twice; every text is escaped. JupyterLab is told to
-leave the keys to the lab while it has the focus (``data-lm-suppress-shortcuts``).
+No element has an id, so a page may hold a lab twice; every text is escaped.
 """
 
 from __future__ import annotations
@@ -53,7 +52,7 @@ def shell(lab: Lab, pictures: Mapping[str, str] | None = None) -> str:
     ]
     return (
         f'<form class="ml-lab" data-ml="lab" data-lab="{_(lab.name)}" data-stage="data" '
-        'data-phase="wait" data-lm-suppress-shortcuts="true" autocomplete="off" '
+        'data-phase="wait" autocomplete="off" '
         f'aria-label="Lab: {_(lab.title)}">'
         '<div class="ml-sheet">' + "".join(parts) + "</div></form>"
     )

@@ -29,6 +29,7 @@ STICKS_OUT = """
 def open_page(page, url, name):
     page.goto(f"{url}{name}.html")
     for lab in page.locator('[data-ml="lab"]').all():
+        lab.scroll_into_view_if_needed()  # labs further down start when the reader comes near
         expect(lab).to_have_attribute("data-phase", "ready", timeout=LIVE_WITHIN)
     page.wait_for_function("!window.MathJax?.startup || MathJax.startup.promise.then(() => true)")
 

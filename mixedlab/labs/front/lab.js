@@ -217,6 +217,10 @@ class LabView {
     this.on(this.part("retry"), "click", () => this.model.send({ kind: "retry" }));
     this.on(this.part("error-close"), "click", () => this.hideError());
     this.on(this.root, "submit", (event) => event.preventDefault());
+    // JupyterLab's shortcuts take the arrow keys from whatever has the focus unless it says this.
+    this.on(this.root, "focusin", ({ target }) => {
+      target.setAttribute("data-lm-suppress-shortcuts", "true");
+    });
   }
 
   // The answer is kept as it is given.
