@@ -23,7 +23,14 @@ from mixedlab.engine.terms import RandomTerm
 from mixedlab.models.linear import fit_linear
 
 ROWS: list[list[object]] = []
-HEADER = ["data and model", "contestant", "seconds", "times mixedlab from formula", "criterion"]
+HEADER = [
+    "data and model",
+    "contestant",
+    "seconds",
+    "times mixedlab from formula",
+    "times mixedlab from arrays",
+    "criterion",
+]
 
 
 def slopes(n: int, groups: int, seed: int = 1) -> pd.DataFrame:
@@ -81,11 +88,13 @@ def r_session(frame: pd.DataFrame, factors: list[str]) -> Iterator[RSession | No
 
 
 def report(name: str, seconds: dict[str, float], criteria: dict[str, float]) -> None:
-    own = seconds["mixedlab, from formula"]
     for who, taken in seconds.items():
-        times = "" if who == "mixedlab, from formula" else f"{taken / own:.1f}"
+        times = [
+            f"{taken / seconds[own]:.1f}" if own in seconds and who != own else ""
+            for own in ("mixedlab, from formula", "mixedlab, from arrays")
+        ]
         criterion = f"{criteria[who]:.6f}" if who in criteria else ""
-        ROWS.append([name, who, f"{taken:.4f}", times, criterion])
+        ROWS.append([name, who, f"{taken:.4f}", *times, criterion])
         print(*ROWS[-1], sep=" | ", flush=True)
 
 

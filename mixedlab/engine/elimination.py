@@ -54,7 +54,7 @@ class Square:
 
     columns: Index
     where: slice
-    parts: list[list[slice]]
+    parts: dict[int, list[slice]]
 
     @property
     def size(self) -> int:
@@ -190,11 +190,11 @@ class Elimination:
 
     def _square(self, component: Index, c: int, at: int) -> Square:
         columns = np.flatnonzero(component == c)
-        parts = []
+        parts = {}
         for f in self.crossed:
             J, q = self.factors[f].n_levels, self.factors[f].n_coefs
             edges = np.searchsorted(columns, self.start[f] + J * np.arange(q + 1))
-            parts.append([slice(edges[k], edges[k + 1]) for k in range(q)])
+            parts[f] = [slice(edges[k], edges[k + 1]) for k in range(q)]
         return Square(columns, slice(at, at + columns.size**2), parts)
 
     def _pair(self, stage: Stage) -> None:

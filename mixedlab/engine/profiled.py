@@ -42,6 +42,7 @@ from mixedlab.engine.layout import Factor, Layout
 from mixedlab.engine.no_factor import NoFactor
 from mixedlab.engine.one_factor import OneFactor, Reduced, Score
 from mixedlab.engine.optimise import Minimum, minimise
+from mixedlab.engine.scaling import orthonormal_basis, term_basis
 from mixedlab.engine.terms import RandomTerm
 
 Array = NDArray[np.float64]
@@ -127,10 +128,10 @@ class ProfiledDeviance:
         if weights is not None:
             self._logdet_residual -= float(np.sum(np.log(weights)))
         columns = np.empty((self.p + 1, self.n))
-        self.x_basis, logdet_basis = _orthonormal_basis(X, self._root_weights, columns, names)
+        self.x_basis, logdet_basis = orthonormal_basis(X, self._root_weights, columns, names)
         self._logdet_x = -2.0 * logdet_basis if reml else 0.0
         self._set_response(y, columns)
-        self.z_bases = [_term_basis(t.Z, self._root_weights) for t in terms]
+        self.z_bases = [term_basis(t.Z, self._root_weights) for t in terms]
         stacked = []
         for f in self.layout.factors:
             Z = np.empty((f.n_coefs, self.n))
@@ -426,58 +427,3 @@ def _framed(half: Array, frame: Array | None = None) -> tuple[Array, Array]:
         return (np.eye(1) if frame is None else frame), np.abs(half)
     vectors, sd, _ = np.linalg.svd(half, full_matrices=False)
     return (vectors if frame is None else frame @ vectors), np.diag(sd)
-
-
-def _orthonormal_basis(
-    X: Array, root_weights: Array | None, out: Array, names: Sequence[str]
-) -> tuple[Array, float]:
-    """Write orthonormal columns ``X B`` (as rows) to ``out[:p]``; return ``B`` and log|B|."""
-    p = X.shape[1]
-    columns = out[:p]
-    columns[:] = X.T
-    if root_weights is not None:
-        columns *= root_weights
-    length = np.linalg.norm(columns, axis=1)
-    _check_rank(length <= 0, names)
-    columns /= length[:, None]
-    basis, logdet = np.diag(1.0 / length), -float(np.sum(np.log(length)))
-    for _ in range(2):
-        gram = columns @ columns.T
-        if np.abs(gram - np.eye(p)).max(initial=0.0) < 1e-10:
-            break
-        # A column without a part of its own leaves rounding on the diagonal.
-        R = np.linalg.qr(columns.T, mode="r").T
-        _check_rank(np.abs(np.diag(R)) < 1e-10, names)
-        R *= np.where(np.diag(R) < 0, -1.0, 1.0)
-        inverse = np.linalg.inv(R)
-        columns[:] = inverse @ columns
-        basis = basis @ inverse.T
-        logdet -= float(np.sum(np.log(np.diag(R))))
-    return basis, logdet
-
-
-def _check_rank(aliased: NDArray[np.bool_], names: Sequence[str]) -> None:
-    if aliased.any():
-        at = int(np.flatnonzero(aliased)[0])
-        name = names[at] if at < len(names) else f"number {at + 1}"
-        raise DataError(
-            f"The fixed-effects column {name!r} is a combination of the columns before it "
-            "(or zero throughout): its coefficient is not identified. Drop it."
-        )
-
-
-def _term_basis(Z: Array, root_weights: Array | None) -> Array:
-    """Lower triangular ``R`` with ``Z R^-1`` uncorrelated and of unit mean square."""
-    if root_weights is not None:
-        Z = Z * root_weights[:, None]
-    gram = Z.T @ Z / Z.shape[0]
-    scale = np.sqrt(np.diag(gram))
-    scale[scale == 0] = 1.0
-    flipped = (gram / np.outer(scale, scale))[::-1, ::-1]
-    try:
-        L = np.linalg.cholesky(flipped)
-    except np.linalg.LinAlgError:
-        return np.diag(scale)
-    if np.diag(L).min(initial=1.0) < 1e-6:
-        return np.diag(scale)
-    return L.T[::-1, ::-1] * scale

@@ -10,13 +10,7 @@ of one factor, with blocks ``A`` (its own), ``B`` (to later columns) and ``G`` (
 Every block is small and every level is done at once. What is left of the crossed factors is a
 dense Cholesky factor for each connected set of levels.
 
-The inverse is needed only where the data have an entry. With ``C`` the conditional covariance of
-the random effects (over sigma^2), known for the later columns,
-
-    C_fl = -P'(W_B C_ll),    C_ff = P'(I + W_B C_ll W_B')P,
-    Z_f'V^-1 Z_f = A - W_A'W_A - h C_ll h',    h = B - W_A'W_B,
-
-so that one pass back through the stages gives the gradient (Takahashi, Fagan & Chin, 1973).
+The gradient needs parts of the inverse: see ``selected_inverse``.
 """
 
 from __future__ import annotations
@@ -28,9 +22,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mixedlab.engine.blocks import cholesky, solve_lower
-from mixedlab.engine.elimination import Elimination, Square, Stage
+from mixedlab.engine.dense_squares import (
+    FactoredSquare,
+    cholesky_root,
+    lambda_rows,
+    lambda_times,
+    mirrored,
+)
+from mixedlab.engine.elimination import Elimination, Stage
 from mixedlab.engine.layout import Factor
 from mixedlab.engine.one_factor import Score, directions
+from mixedlab.engine.selected_inverse import apply, selected_inverse
 
 Array = NDArray[np.float64]
 
@@ -44,15 +46,6 @@ class Eliminated:
     P: Array
     W_A: Array
     W_B: Array
-
-
-@dataclass
-class FactoredSquare:
-    """A dense square at a value of Lambda: ``G``, ``Lambda'G``, Cholesky of I + Lambda'G Lambda."""
-
-    G: Array
-    scaled: Array
-    root: Array
 
 
 @dataclass
@@ -100,7 +93,7 @@ class SeveralFactors:
         self.factors = tuple(factors)
         self._Z, self._columns = Z, columns
         self.plan = Elimination(self.factors)
-        self.own = [_own_products(f, z) for f, z in zip(factors, Z, strict=True)]
+        self.own = [_products(f.index, f.n_levels, z, z) for f, z in zip(factors, Z, strict=True)]
         self.between = {
             (f, g): _products(link.pair_of_row, link.size, Z[f], Z[g])
             for (f, g), link in self.plan.links.items()
@@ -210,15 +203,15 @@ class SeveralFactors:
             L = cholesky(M)
             logdet += 2.0 * sum(float(np.sum(np.log(L[k, k]))) for k in range(q))
             P = solve_lower(L, np.repeat(Lambda.T[:, :, None], J, axis=2))
-            W_B = _apply(P, B, stage.level)
+            W_B = apply(P, B, stage.level)
             self._take_products(flat, stage, W_B)
             stages.append(Eliminated(A, B, P, np.einsum("kmj,mnj->knj", P, A), W_B))
         for square in plan.squares:
-            G = _mirrored(flat[square.where].reshape(square.size, square.size))
-            scaled = self._lambda_rows(square, lambdas, G)
-            K = self._lambda_rows(square, lambdas, scaled.T)
+            G = mirrored(flat[square.where].reshape(square.size, square.size))
+            scaled = lambda_rows(square, lambdas, G)
+            K = lambda_rows(square, lambdas, scaled.T)
             K[np.diag_indices(square.size)] += 1.0
-            root = _cholesky_root(K)
+            root = cholesky_root(K)
             logdet += 2.0 * float(np.sum(np.log(np.diag(root))))
             squares.append(FactoredSquare(G, scaled, root))
         out = ReducedSeveral(logdet, self._gram, lambdas, stages, squares, None)
@@ -240,28 +233,6 @@ class SeveralFactors:
             for values in W:
                 dense[row, column] = values[entries]
                 view -= np.tril(dense.T @ dense)
-
-    def _lambda_rows(self, square: Square, lambdas: list[Array], G: Array) -> Array:
-        """``Lambda' G`` for the columns of a square."""
-        out = np.empty_like(G)
-        for f, parts in zip(self.plan.crossed, square.parts, strict=True):
-            for k, part in enumerate(parts):
-                out[part] = lambdas[f][k, k] * G[part]
-                for m, other in enumerate(parts):
-                    if m != k and lambdas[f][m, k]:
-                        out[part] += lambdas[f][m, k] * G[other]
-        return out
-
-    def _lambda_times(self, square: Square, lambdas: list[Array], u: Array) -> Array:
-        """``Lambda u`` for the columns of a square."""
-        out = np.empty_like(u)
-        for f, parts in zip(self.plan.crossed, square.parts, strict=True):
-            for k, part in enumerate(parts):
-                out[part] = lambdas[f][k, k] * u[part]
-                for m, other in enumerate(parts):
-                    if m != k and lambdas[f][k, m]:
-                        out[part] += lambdas[f][k, m] * u[other]
-        return out
 
     def _carry(self, at: ReducedSeveral, cross: Array) -> Carried:
         """Carry columns with products ``cross`` (n_columns, c) through the elimination."""
@@ -287,7 +258,7 @@ class SeveralFactors:
         for square, done in zip(plan.squares, at.squares, strict=True):
             G = left[square.columns]
             W = solve_triangular(
-                done.root, self._lambda_rows(square, at.lambdas, G), lower=True, check_finite=False
+                done.root, lambda_rows(square, at.lambdas, G), lower=True, check_finite=False
             )
             removed += W.T @ W
             out.dense_G.append(G)
@@ -312,7 +283,7 @@ class SeveralFactors:
         parts = zip(plan.squares, at.squares, at.data.dense_W, at.data.dense_G, strict=True)
         for square, done, W, G in parts:
             u = solve_triangular(done.root, W @ mix, lower=True, trans=1, check_finite=False)
-            effects[square.columns] = self._lambda_times(square, at.lambdas, u)
+            effects[square.columns] = lambda_times(square, at.lambdas, u)
             scores[square.columns] = G @ mix - done.G @ effects[square.columns]
         for s in reversed(range(len(plan.stages))):
             stage, done, W = plan.stages[s], at.stages[s], at.data.W[s]
@@ -342,7 +313,7 @@ class SeveralFactors:
         if restricted:
             mix = np.column_stack([np.vstack([np.linalg.inv(root).T, np.zeros(p)]), mix])
         effects, scores = self._effects(at, mix)
-        slopes = self._traces(at)[1]
+        slopes = selected_inverse(self.plan, at)[1]
         g, b, d = [], [], np.zeros((self.plan.n_columns, 0))
         at_theta = []
         for f, factor in enumerate(self.factors):
@@ -390,62 +361,10 @@ class SeveralFactors:
                         out[:, c] += np.bincount(j, values * d[i, c], plan.n_columns)
         return out
 
-    def _traces(
-        self, at: ReducedSeveral, *, all_stages: bool = False
-    ) -> tuple[Array, dict[int, Array], dict[int, Array]]:
-        """Conditional covariances where needed, and the sum over levels of ``Z_f'V^-1 Z_f``.
-
-        Returns C in the order of ``flat``, the sums by factor, and C's diagonal blocks (q, q, J)
-        by factor (of the first factor only with ``all_stages``).
-        """
-        plan = self.plan
-        C, slopes, blocks = np.empty(plan.flat_size), {}, {}
-        for f in plan.crossed:
-            q, J = self.factors[f].n_coefs, self.factors[f].n_levels
-            slopes[f], blocks[f] = np.zeros((q, q)), np.empty((q, q, J))
-        for square, done in zip(plan.squares, at.squares, strict=True):
-            K_inverse = _inverse_from_root(done.root)
-            half = self._lambda_times(square, at.lambdas, K_inverse)
-            CC = self._lambda_times(square, at.lambdas, half.T)
-            C[square.where] = CC.ravel()
-            for f, parts in zip(plan.crossed, square.parts, strict=True):
-                slopes[f] += _trace_in_square(at.lambdas[f], parts, done, K_inverse, CC)
-                for k, part in enumerate(parts):
-                    levels = square.columns[part] - plan.start[f] - k * self.factors[f].n_levels
-                    for m, other in enumerate(parts):
-                        blocks[f][k, m, levels] = np.diagonal(CC[part, other])
-        for s in reversed(range(len(plan.stages))):
-            stage, done = plan.stages[s], at.stages[s]
-            f, q = stage.factor, len(done.W_B)
-            h = done.B.copy()
-            for m in range(q):
-                for k in range(q):
-                    h[m] -= done.W_A[k, m][stage.level] * done.W_B[k]
-            own = np.sum(done.A, axis=2) - np.einsum("kmj,knj->mn", done.W_A, done.W_A)
-            half = np.take(C, stage.target)
-            half[stage.itself] *= 0.5
-            slopes[f] = own - _pair_sum(stage, h, half, C)
-            if s or all_stages:
-                WC = _times_later(stage, done.W_B, half, C)
-                inner = np.empty_like(done.P)
-                for k in range(q):
-                    for m in range(q):
-                        inner[k, m] = np.bincount(stage.level, WC[k] * done.W_B[m], done.P.shape[2])
-                    inner[k, k] += 1.0
-                blocks[f] = np.einsum("kmj,klj,lnj->mnj", done.P, inner, done.P, optimize=q > 1)
-                if s:
-                    C[stage.blocks] = blocks[f].ravel()
-                    C[stage.entries] = -_apply_transposed(done.P, WC, stage.level).ravel()
-        return C, slopes, blocks
-
     def relative_covariances(self, at: ReducedSeveral) -> list[Array]:
         """Conditional covariance of the random effects over sigma^2, one (J, q, q) a factor."""
-        blocks = self._traces(at, all_stages=True)[2]
+        blocks = selected_inverse(self.plan, at, all_stages=True)[2]
         return [blocks[f].transpose(2, 0, 1) for f in range(len(self.factors))]
-
-
-def _own_products(factor: Factor, Z: Array) -> Array:
-    return _products(factor.index, factor.n_levels, Z, Z)
 
 
 def _products(index: NDArray[np.intp], size: int, first: Array, second: Array) -> Array:
@@ -454,108 +373,4 @@ def _products(index: NDArray[np.intp], size: int, first: Array, second: Array) -
     for k, z in enumerate(first):
         for m, x in enumerate(second):
             out[k, m] = np.bincount(index, z * x, size)
-    return out
-
-
-def _apply(P: Array, B: Array, level: NDArray[np.intp]) -> Array:
-    """``P_j B`` entry by entry: P (q, q, J), B (q, nnz)."""
-    out = np.empty_like(B)
-    for k in range(len(B)):
-        out[k] = P[k, 0][level] * B[0]
-        for m in range(1, len(B)):
-            out[k] += P[k, m][level] * B[m]
-    return out
-
-
-def _apply_transposed(P: Array, B: Array, level: NDArray[np.intp]) -> Array:
-    return _apply(P.transpose(1, 0, 2), B, level)
-
-
-def _cholesky_root(K: Array) -> Array:
-    """Lower Cholesky factor, in place: half the time of numpy's at a thousand columns."""
-    from scipy.linalg.lapack import dpotrf
-
-    upper, info = dpotrf(K.T, lower=0, clean=1, overwrite_a=1)
-    if info:
-        raise np.linalg.LinAlgError("The system of the crossed factors is singular.")
-    return upper.T
-
-
-def _inverse_from_root(root: Array) -> Array:
-    """Inverse of ``root root'``."""
-    from scipy.linalg.lapack import dpotri
-
-    upper, info = dpotri(root.T)
-    if info:
-        raise np.linalg.LinAlgError("The system of the crossed factors is singular.")
-    return _mirrored(upper)
-
-
-def _mirrored(triangle: Array) -> Array:
-    """The symmetric matrix with this triangle; the other one holds zeros."""
-    out = triangle + triangle.T
-    out[np.diag_indices(len(out))] *= 0.5
-    return out
-
-
-def _trace_in_square(
-    Lambda: Array, parts: list[slice], done: FactoredSquare, K_inverse: Array, C: Array
-) -> Array:
-    """Sum over the levels in a square of the diagonal blocks of ``G - G C G``.
-
-    From ``(G - G C G) Lambda = G Lambda K^-1`` where Lambda is regular: a pass over the square
-    instead of a product of matrices.
-    """
-    q = len(parts)
-    out = np.empty((q, q))
-    spread = np.linalg.svd(Lambda, compute_uv=False)
-    if spread.min() > 1e-6 * max(1.0, spread.max()):
-        for k, rows in enumerate(parts):
-            for m, cols in enumerate(parts):
-                out[k, m] = np.vdot(done.scaled[:, rows], K_inverse[:, cols])
-        out = np.linalg.solve(Lambda.T, out.T).T
-        return 0.5 * (out + out.T)
-    for k, rows in enumerate(parts):
-        GC = done.G[rows] @ C
-        for m, cols in enumerate(parts):
-            out[k, m] = np.trace(done.G[rows, cols]) - np.vdot(GC, done.G[cols])
-    return out
-
-
-def _pair_sum(stage: Stage, h: Array, half: Array, C: Array) -> Array:
-    """Sum over levels of ``h_j C h_j'``; ``half`` is C for each pair, halved where a is b."""
-    q = len(h)
-    out = np.empty((q, q))
-    for m in range(q):
-        for n in range(m + 1):
-            product = np.take(h[m], stage.a) * np.take(h[n], stage.b)
-            if m != n:
-                product += np.take(h[n], stage.a) * np.take(h[m], stage.b)
-                out[m, n] = np.vdot(product, half)
-            else:
-                out[m, n] = 2.0 * np.vdot(product, half)
-            out[n, m] = out[m, n]
-    for square, entries, row, column, n_rows in stage.dense_rows:
-        CC = C[square.where].reshape(square.size, square.size)
-        dense = np.zeros((q, n_rows, square.size))
-        dense[:, row, column] = h[:, entries]
-        for m in range(q):
-            times = dense[m] @ CC
-            for n in range(q):
-                out[m, n] += np.vdot(times, dense[n])
-    return out
-
-
-def _times_later(stage: Stage, W: Array, half: Array, C: Array) -> Array:
-    """``W_j C_ll`` at the entries of each level."""
-    out = np.empty_like(W)
-    for k, w in enumerate(W):
-        out[k] = np.bincount(stage.a, w[stage.b] * half, w.size)
-        out[k] += np.bincount(stage.b, w[stage.a] * half, w.size)
-    for square, entries, row, column, n_rows in stage.dense_rows:
-        CC = C[square.where].reshape(square.size, square.size)
-        for k, w in enumerate(W):
-            dense = np.zeros((n_rows, square.size))
-            dense[row, column] = w[entries]
-            out[k, entries] += (dense @ CC)[row, column]
     return out

@@ -9,6 +9,7 @@ Residuals may be correlated or of unequal variance: see ``mixedlab.models.residu
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
@@ -218,6 +219,13 @@ class _Model:
     ) -> LinearFit:
         """The fit at a minimum, in the data's units."""
         at = found.at
+        if not found.converged:
+            warnings.warn(
+                "The fit did not converge: the criterion could still be lowered. Are there more "
+                "random coefficients than the data can tell apart? Try fewer.",
+                RuntimeWarning,
+                stacklevel=4,
+            )
         return LinearFit(
             y=self.y,
             X=self.X,
