@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mixedlab.labs.lab import Lab, Preset, Question, Statistic, slider
+from mixedlab.labs.one_way import reml_icc
 from mixedlab.labs.scene import Arrows, Axis, Bars, Dots, Drag, Lines, Mark, Panel, Scene, Texts
 from mixedlab.simulate.patients_in_hospitals import hospitals
 
@@ -99,30 +100,9 @@ def shrunken(stays: Stays, penalty: float) -> Array:
 
 
 def fit(stays: Stays) -> float:
-    r"""Estimate lambda = sigma^2 / sigma_b^2 by REML; infinite where the variance between is 0.
-
-    With ``g = 1 / lambda`` and ``v_j = 1 + n_j g``, up to a constant,
-
-    .. math:: -2 \log L = (N - 1) \log\Big(W + \sum_j n_j (\bar y_j - \mu)^2 / v_j\Big)
-              + \sum_j \log v_j + \log \sum_j n_j / v_j.
-
-    The minimum over the ICC, g / (1 + g), is found on a grid that is made finer twice.
-    """
-    low, high = 0.0, 0.99
-    for _ in range(3):
-        icc = np.linspace(low, high, 101)
-        best = int(_criterion(stays, icc).argmin())
-        low, high = icc[max(best - 1, 0)], icc[min(best + 1, 100)]
-    # A rounding error above 0 is 0: the criterion is flat there to the last digit.
-    return float((1 - icc[best]) / icc[best]) if icc[best] > 1e-5 else math.inf
-
-
-def _criterion(stays: Stays, icc: Array) -> Array:
-    n, y = stays.size, stays.mean
-    v = 1 + np.outer(icc / (1 - icc), n)
-    mu = (n * y / v).sum(axis=1) / (n / v).sum(axis=1)
-    misfit = stays.within + (n * (y - mu[:, None]) ** 2 / v).sum(axis=1)
-    return (n.sum() - 1) * np.log(misfit) + np.log(v).sum(axis=1) + np.log((n / v).sum(axis=1))
+    """Estimate lambda = sigma^2 / sigma_b^2 by REML; infinite where the variance between is 0."""
+    icc = reml_icc(stays.size, stays.mean, stays.within)
+    return (1 - icc) / icc if icc else math.inf
 
 
 def errors(stays: Stays, penalties: dict[str, float]) -> dict[str, float]:

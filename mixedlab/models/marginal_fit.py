@@ -115,9 +115,14 @@ class GEEFit(Report):
         return self._series(self.beta, "estimate")
 
     @cached_property
+    def vcov_beta(self) -> Array:
+        """Robust covariance of the coefficients, shape (p, p), corrected if asked."""
+        return self._for_coef(self._robust(self.small_sample))
+
+    @cached_property
     def vcov(self) -> pd.DataFrame:
         """Robust covariance of the coefficients, with the small-sample correction if asked."""
-        return self._matrix(self._for_coef(self._robust(self.small_sample)))
+        return self._matrix(self.vcov_beta)
 
     @cached_property
     def vcov_naive(self) -> pd.DataFrame:
