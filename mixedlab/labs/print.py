@@ -336,7 +336,9 @@ def _bars(ax: Axes, mark: Bars, colors: Any) -> Any:
         alpha=mark.opacity,
     )
     ax.add_collection(bars, autolim=False)
-    return ax.plot([], [], "s", color=color)[0]
+    handle = ax.plot([], [], "s", color=color)[0]
+    handle.set_in_layout(False)  # an empty line counts as one at the figure's corner
+    return handle
 
 
 def _cells(ax: Axes, mark: Cells, colors: Any) -> Any:
