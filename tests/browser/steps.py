@@ -216,6 +216,15 @@ class OpenLab:
         self.page.wait_for_timeout(200)
         self.assert_scene_is_pythons(self.drawn())
 
+    def copy_link(self) -> str:
+        """Press the button that copies the state; return what it copied."""
+        copied = self.page.evaluate_handle(
+            "() => ({ text: new Promise((resolve) => {"
+            "  navigator.clipboard.writeText = async (text) => resolve(text); }) })"
+        )
+        self.part("share").click()
+        return copied.evaluate("(copied) => copied.text")
+
     def new_sample(self) -> None:
         """A new sample changes the seed and nothing else."""
         before = self.drawn()["state"]

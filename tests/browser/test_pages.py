@@ -31,7 +31,7 @@ def open_page(page, url, name):
     for lab in page.locator('[data-ml="lab"]').all():
         lab.scroll_into_view_if_needed()  # labs further down start when the reader comes near
         expect(lab).to_have_attribute("data-phase", "ready", timeout=LIVE_WITHIN)
-    page.wait_for_function("!window.MathJax?.startup || MathJax.startup.promise.then(() => true)")
+    page.evaluate("window.MathJax?.startup?.promise.then(() => true)")
 
 
 @every_page

@@ -132,11 +132,17 @@ const parsed = new Promise((resolve) => {
   else resolve();
 });
 
+// Of many labs on a page the first starts at once, and one that a link asks for. The others start
+// when they are one window's height away, so that the page's own start stays as light as with one.
 async function bringToLife(engine) {
   const loaded = import("./lab.js");
   await parsed;
   const { default: front } = await loaded;
-  for (const host of document.querySelectorAll("[data-ml-host]")) {
+  const asleep = new Set(document.querySelectorAll("[data-ml-host]"));
+
+  async function start(host) {
+    if (!asleep.delete(host)) return;
+    near.unobserve(host);
     const line = host.querySelector("[data-ml=status-text]");
     try {
       const traits = JSON.parse(host.querySelector("script[type='application/json']").textContent);
@@ -146,6 +152,23 @@ async function bringToLife(engine) {
       if (line) line.textContent = `This lab could not be started: ${error.message}`;
     }
   }
+
+  function startLinked() {
+    const name = location.hash.slice(1).split("?")[0];
+    for (const host of asleep) if (host.dataset.mlHost === name) start(host);
+  }
+
+  const near = new IntersectionObserver(
+    (seen) => {
+      for (const { isIntersecting, target } of seen) if (isIntersecting) start(target);
+    },
+    { rootMargin: "100% 0px" },
+  );
+  const [first] = asleep;
+  if (first) start(first);
+  startLinked();
+  addEventListener("hashchange", startLinked);
+  for (const host of asleep) near.observe(host);
 }
 
 // Python starts before the page is read to its end: it takes the longest.
