@@ -336,9 +336,8 @@ def _bars(ax: Axes, mark: Bars, colors: Any) -> Any:
         alpha=mark.opacity,
     )
     ax.add_collection(bars, autolim=False)
-    handle = ax.plot([], [], "s", color=color)[0]
-    handle.set_in_layout(False)  # an empty line counts as one at the figure's corner
-    return handle
+    # A marker at no place: a line without points would count as one at the figure's corner.
+    return ax.plot([np.nan], [np.nan], "s", color=color)[0]
 
 
 def _cells(ax: Axes, mark: Cells, colors: Any) -> Any:
