@@ -22,6 +22,7 @@ def code_groups(table: pd.DataFrame, bar: Bar) -> tuple[NDArray[np.intp], tuple]
     that occur.
     """
     index, labels = factorized(table[bar.factors[0]])
+    labels = labels.tolist()
     for name in bar.factors[1:]:
         inner_index, inner_labels = factorized(table[name])
         pairs = index.astype(np.int64) * len(inner_labels) + inner_index

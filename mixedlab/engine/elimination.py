@@ -73,6 +73,8 @@ class Stage:
     a, b, target : ndarray of int
         Pairs of entries (``b`` not before ``a``) that share a level, and where in ``flat`` the
         product of their columns lies; ``itself`` are the pairs of an entry with itself.
+    pairs_of_level : ndarray of int, shape (J,)
+        Number of pairs in each level; they follow each other.
     blocks, entries : slice
         Where in ``flat`` this factor's own blocks and entries lie (empty for the first one).
     dense_rows : list
@@ -89,6 +91,7 @@ class Stage:
     b: Index = field(default_factory=lambda: np.empty(0, np.intp))
     target: Index = field(default_factory=lambda: np.empty(0, np.intp))
     itself: Index = field(default_factory=lambda: np.empty(0, np.intp))
+    pairs_of_level: Index = field(default_factory=lambda: np.empty(0, np.intp))
     dense_rows: list[tuple[Square, Index, Index, Index, int]] = field(default_factory=list)
 
 
@@ -199,7 +202,7 @@ class Elimination:
 
     def _pair(self, stage: Stage) -> None:
         """List the pairs of entries in each level; leave crossed ones out where too many."""
-        counts = np.bincount(stage.level, minlength=1)
+        counts = np.bincount(stage.level, minlength=self.factors[stage.factor].n_levels)
         in_chain = self.square_of[stage.column] < 0
         n_crossed = np.bincount(stage.level, ~in_chain, counts.size)
         if np.sum(n_crossed * (n_crossed + 1) / 2) > _MAX_PAIRS:
@@ -213,6 +216,7 @@ class Elimination:
         stage.a = np.repeat(np.arange(stage.level.size), reach)
         first_of = np.cumsum(reach) - reach
         stage.b = stage.a + np.arange(stage.a.size) - np.repeat(first_of, reach)
+        stage.pairs_of_level = np.bincount(stage.level, reach, counts.size).astype(np.intp)
         stage.itself = first_of[reach > 0]
         stage.target = self.position(stage.column[stage.a], stage.column[stage.b])
 

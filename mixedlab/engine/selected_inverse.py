@@ -20,7 +20,7 @@ from mixedlab.engine.dense_squares import inverse_from_root, lambda_times, trace
 from mixedlab.engine.elimination import Elimination, Stage
 
 if TYPE_CHECKING:
-    from mixedlab.engine.several_factors import ReducedSeveral
+    from mixedlab.engine.several_factors import Eliminated, ReducedSeveral
 
 Array = NDArray[np.float64]
 
@@ -58,7 +58,7 @@ def selected_inverse(
         own = np.sum(done.A, axis=2) - np.einsum("kmj,knj->mn", done.W_A, done.W_A)
         half = np.take(C, stage.target)
         half[stage.itself] *= 0.5
-        slopes[f] = own - _pair_sum(stage, h, half, C)
+        slopes[f] = own - _pair_sum(stage, done, h, half, C)
         if s or all_stages:
             WC = _times_later(stage, done.W_B, half, C)
             inner = np.empty_like(done.P)
@@ -83,11 +83,16 @@ def apply(P: Array, B: Array, level: NDArray[np.intp]) -> Array:
     return out
 
 
-def _pair_sum(stage: Stage, h: Array, half: Array, C: Array) -> Array:
+def _pair_sum(stage: Stage, done: Eliminated, h: Array, half: Array, C: Array) -> Array:
     """Sum over levels of ``h_j C h_j'``; ``half`` is C for each pair, halved where a is b."""
     q = len(h)
-    out = np.empty((q, q))
-    for m in range(q):
+    out = np.zeros((q, q))
+    if done.products is not None:
+        # With one coefficient, h is B times a number for each level.
+        share = 1.0 - done.W_A[0, 0] * done.P[0, 0]
+        product = np.repeat(share**2, stage.pairs_of_level) * done.products
+        out[0, 0] = 2.0 * np.vdot(product, half)
+    for m in range(q if done.products is None else 0):
         for n in range(m + 1):
             product = np.take(h[m], stage.a) * np.take(h[n], stage.b)
             if m != n:

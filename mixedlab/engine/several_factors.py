@@ -46,6 +46,8 @@ class Eliminated:
     P: Array
     W_A: Array
     W_B: Array
+    products: Array | None = None
+    """``B'B`` for each pair of entries, where it is the same at every Lambda."""
 
 
 @dataclass
@@ -142,6 +144,8 @@ class SeveralFactors:
                 column = plan.columns_of(g, m, link.second)
                 at = np.searchsorted(keys, link.first * plan.n_columns + column)
                 self._first_entries[:, at] = self.between[first.factor, g][:, m]
+        entries = self._first_entries[0]
+        self._first_products = np.take(entries, first.a) * np.take(entries, first.b)
         return flat
 
     def take_off_within(self) -> Array:
@@ -204,8 +208,11 @@ class SeveralFactors:
             logdet += 2.0 * sum(float(np.sum(np.log(L[k, k]))) for k in range(q))
             P = solve_lower(L, np.repeat(Lambda.T[:, :, None], J, axis=2))
             W_B = apply(P, B, stage.level)
-            self._take_products(flat, stage, W_B)
-            stages.append(Eliminated(A, B, P, np.einsum("kmj,mnj->knj", P, A), W_B))
+            done = Eliminated(A, B, P, np.einsum("kmj,mnj->knj", P, A), W_B)
+            if s == 0 and q == 1:
+                done.products = self._first_products
+            self._take_products(flat, stage, done)
+            stages.append(done)
         for square in plan.squares:
             G = mirrored(flat[square.where].reshape(square.size, square.size))
             scaled = lambda_rows(square, lambdas, G)
@@ -220,12 +227,16 @@ class SeveralFactors:
         return out
 
     @staticmethod
-    def _take_products(flat: Array, stage: Stage, W: Array) -> None:
-        """Subtract ``W'W`` where columns meet in a level."""
+    def _take_products(flat: Array, stage: Stage, done: Eliminated) -> None:
+        """Subtract ``W_B'W_B`` where columns meet in a level."""
+        W = done.W_B
         if stage.a.size:
-            product = np.take(W[0], stage.a) * np.take(W[0], stage.b)
-            for row in W[1:]:
-                product += np.take(row, stage.a) * np.take(row, stage.b)
+            if done.products is not None:
+                product = np.repeat(done.P[0, 0] ** 2, stage.pairs_of_level) * done.products
+            else:
+                product = np.take(W[0], stage.a) * np.take(W[0], stage.b)
+                for row in W[1:]:
+                    product += np.take(row, stage.a) * np.take(row, stage.b)
             flat -= np.bincount(stage.target, product, flat.size)
         for square, entries, row, column, n_rows in stage.dense_rows:
             view = flat[square.where].reshape(square.size, square.size)
