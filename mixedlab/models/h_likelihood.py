@@ -46,6 +46,9 @@ TOLERANCE = 1e-10
 # Towards a boundary estimate, lambda = 0, log lambda falls by a constant for ever: after so many
 # steady steps it leaps.
 PATIENCE, LEAP = 20, 5.0
+# A small lambda creeps to its estimate by steps in geometric progression: so often, log lambda is
+# put where the progression leads (Aitken), and by no more than REACH.
+PROGRESSION, REACH = 8, 3.0
 # An effect is without variance when the data of a typical level, with information I about it, pull
 # it from 0 by no more than this share: lambda I / (1 + lambda I).
 NO_VARIANCE = 1e-8
@@ -115,6 +118,10 @@ def fit_h_likelihood(data: HierarchicalData) -> HLikelihoodFit:
         falls.append([float(np.mean(g)) for g in random_gamma])
         for t in _steadily_falling(falls) if step % PATIENCE == 0 else ():
             random_gamma[t], lam[t] = random_gamma[t] - LEAP, lam[t] * np.exp(-LEAP)
+        if step % PROGRESSION == 0 and step % PATIENCE:
+            for t, rest in enumerate(_rest_of_the_way(falls)):
+                if random_gamma[t].size == 1:
+                    random_gamma[t], lam[t] = random_gamma[t] + rest, lam[t] * np.exp(rest)
         new = np.concatenate([eta, gamma, *random_gamma])
         change = float(np.max(np.abs(new - old) / (1 + np.abs(old))))
         history.append(change)
@@ -341,6 +348,19 @@ def _steadily_falling(falls: list[list[float]]) -> list[int]:
     steps = np.diff(np.array(falls[-PATIENCE:]), axis=0)
     steady = (steps < 0).all(axis=0) & (steps[-1] <= 0.98 * steps[0]) & (steps[-1] < -1e-3)
     return np.flatnonzero(steady).tolist()
+
+
+def _rest_of_the_way(falls: list[list[float]]) -> Array:
+    """How far each log lambda still is from its estimate if its steps keep their ratio.
+
+    Aitken's extrapolation; 0 where the last steps are in no slow progression.
+    """
+    first, second, third = np.diff(np.array(falls[-4:]), axis=0)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        before, ratio = second / first, third / second
+        rest = third * ratio / (1 - ratio)
+    slow = (ratio > 0.5) & (ratio < 1) & (np.abs(ratio - before) < 0.1) & (np.abs(third) > 1e-9)
+    return np.where(slow, np.clip(rest, -REACH, REACH), 0.0)
 
 
 def _halved(data, old, new, phi, lam):
