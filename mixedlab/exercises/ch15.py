@@ -91,10 +91,8 @@ EXERCISES = (
             Misconception(
                 "marginal taken for larger",
                 "larger",
-                (
-                    "The mean over patients is larger, that is true. Is it also steeper, on "
-                    "the log scale?"
-                ),
+                "The mean over patients is larger, that is true. Is it also steeper, on "
+                "the log scale?",
             ),
         ),
     ),
@@ -124,10 +122,8 @@ EXERCISES = (
             Misconception(
                 "GEE for the averaged mixed model",
                 lambda: float(_marginal().coef["time"]),
-                (
-                    "That is GEE's. It aims at the same number by another way; here take the "
-                    "mixed model's."
-                ),
+                "That is GEE's. It aims at the same number by another way; here take the "
+                "mixed model's.",
             ),
             Misconception(
                 "rule of thumb for the integral",

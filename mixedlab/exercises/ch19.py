@@ -158,10 +158,8 @@ EXERCISES = (
             Misconception(
                 "first again for truly best",
                 _share_still_first,
-                (
-                    "That is how often the top ward is on top again next year. Compare it "
-                    "with the truth."
-                ),
+                "That is how often the top ward is on top again next year. Compare it "
+                "with the truth.",
             ),
         ),
     ),
