@@ -1,0 +1,30 @@
+import pytest
+
+from mixedlab.answers import of_chapter
+from mixedlab.exercises import ch19
+from mixedlab.labs.ranking import State, replay
+
+TASKS = of_chapter(19)
+
+
+def test_the_answers_are_those_of_the_lab():
+    """Drawn patient by patient here, by the wards' means there: one probability."""
+    icc = ch19.SD_WARD**2 / (ch19.SD_WARD**2 + ch19.SD_PATIENT**2)
+    shares = [(replay(State(icc=icc, seed=s))["own"] == 1).mean() for s in range(10)]
+    in_the_lab = sum(shares) / 10
+    assert TASKS["19.2"].answer() == pytest.approx(in_the_lab, abs=TASKS["19.2"].tolerance)
+
+
+def test_the_last_ward_rises_as_theory_says():
+    """By 1 less stability times reliability of its distance; within three Monte Carlo errors."""
+    assert TASKS["19.1"].answer() == "better"
+    now = ch19._replays()["now"]
+    distance = (now.mean(axis=1) - now.min(axis=1)).mean()
+    keeps = 0.8 * 9 / (9 + 144 / 15)
+    assert ch19._change_of_the_last() == pytest.approx((1 - keeps) * distance, abs=0.4)
+
+
+def test_predicted_effects_lose_part_of_the_difference():
+    right, shrunken = TASKS["19.3"].answer(), ch19._by_predicted_effects()
+    assert right == pytest.approx(2.805, abs=1e-3)
+    assert 0.85 * right < shrunken < 0.95 * right
