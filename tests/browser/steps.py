@@ -45,7 +45,6 @@ class OpenLab:
         self.root = root
         self.page: Page = root.page
         root.scroll_into_view_if_needed()
-        root.scroll_into_view_if_needed()  # of many labs, those near the window are live
         expect(root).to_have_attribute("data-phase", "ready", timeout=LIVE_WITHIN)
         self.lab: Lab = catalogue.get(root.get_attribute("data-lab"))
 
