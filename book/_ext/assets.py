@@ -16,7 +16,6 @@ import os
 import shutil
 import subprocess
 import sys
-import tarfile
 import tempfile
 import urllib.error
 import urllib.request
@@ -119,8 +118,7 @@ def npm_package(name: str) -> Path:
                 raise AssetError(
                     f"The npm package {name} {version} has sha512 {found}, not {sha512}."
                 )
-            with tarfile.open(archive) as tar:
-                tar.extractall(work, filter="data")
+            shutil.unpack_archive(archive, work)
             archive.unlink()
     return target / "package"
 
