@@ -26,6 +26,7 @@ WATCH_SHIFTS = """
 window.shifts = [];
 new PerformanceObserver((list) => {
   for (const { value, startTime, sources } of list.getEntries()) {
+    if (!sources.some(({ node }) => node?.parentElement?.closest("article"))) continue;
     const where = sources.map(({ node, previousRect: from, currentRect: to }) =>
       [node?.className?.baseVal ?? node?.className, from.x, from.y, to.x, to.y].join(" "));
     window.shifts.push(`${value.toFixed(4)} at ${startTime | 0} ms: ${where.join(" | ")}`);
@@ -80,10 +81,7 @@ def test_link_restores_the_state(page, url, name):
 
     assert_restored(lab)
     # The link that the lab itself makes leads to the same.
-    page.evaluate("navigator.clipboard.writeText = async (text) => { window.copied = text }")
-    lab.part("share").click()
-    page.wait_for_function("window.copied")
-    link = page.evaluate("window.copied")
+    link = lab.copy_link()
     assert_restored(open_lab(page, url, name, f"#{link.partition('#')[2]}"))
 
 
@@ -142,7 +140,7 @@ def test_a_failing_lab_says_so_and_leaves_the_others_alive(page, url, name):
     def double(route):
         answer = route.fetch()
         html = answer.text()
-        start = html.index('<div class="ml-host"')
+        start = html.index(f'<div class="ml-host" data-ml-host="{name}"')
         end = html.index("</script></div>", start) + len("</script></div>")
         broken = html[start:end].replace(f'"name":"{name}"', '"name":"no-such-lab"')
         broken = broken.replace(f'data-lab="{name}"', 'data-lab="broken"')
@@ -151,6 +149,7 @@ def test_a_failing_lab_says_so_and_leaves_the_others_alive(page, url, name):
     page.route("**/*.html", double)
     page.goto(f"{url}{LABS[name]}.html")
     broken = page.locator('[data-ml="lab"][data-lab="broken"]')
+    broken.scroll_into_view_if_needed()
     expect(broken).to_have_attribute("data-phase", "ready", timeout=LIVE_WITHIN)
     broken.locator('[data-ml="skip"]').click()
     broken.locator('[data-ml="new-sample"]').click()

@@ -102,10 +102,7 @@ def test_controls_are_traits_that_other_widgets_can_follow(running):
 
 def test_copied_state_is_a_line_of_python(running):
     lab = OpenLab(running.locator('[data-ml="lab"]'))
-    running.evaluate("navigator.clipboard.writeText = async (text) => { window.copied = text }")
-    lab.part("share").click()
-    running.wait_for_function("window.copied")
-    line = running.evaluate("window.copied")
+    line = lab.copy_link()
     assert line.startswith(f'ml.lab("{NAME}"')
     compile(line, "copied", "eval")
 
