@@ -65,12 +65,13 @@ class State:
     link: str = choice(
         "logit",
         {
-            "logit": "logit: infected or not",
-            "probit": "probit: infected or not",
-            "log": "log: attacks",
-            "identity": "identity: a score",
+            "logit": "logit",
+            "probit": "probit",
+            "log": "log",
+            "identity": "identity",
         },
         "Link",
+        help="logit, probit: infected or not; log: attacks; identity: a score",
     )
     sd: float = slider(3.0, 0, 3, 0.1, "Spread of patients", help="sd of their intercepts")
     slope: float = slider(-4.0, -5, 1, 0.25, "Slope of every patient", "a year")
@@ -210,8 +211,8 @@ def scene(state: State, clinic: Clinic, fits: Fits) -> Scene:
     average = clinic.y.mean(axis=0)
     true = marginal_line(clinic.family, state.line, state.sd)
     told = (
-        f"{state.patients} patients, seven visits in a year. Every patient's {kind.on_link} moves "
-        f"by {_number(state.slope)} a year. The {kind.mean} of all goes from "
+        f"{state.patients} patients, seven visits in a year. Every patient's slope is "
+        f"{_number(state.slope)} a year ({kind.on_link}). The {kind.mean} of all goes from "
         f"{_number(average[0])} to {_number(average[-1])}."
     )
     return Scene(
@@ -269,7 +270,7 @@ def _curves_panel(state: State, clinic: Clinic, fits: Fits) -> Panel:
             ],
         ),
     )
-    return Panel("curves", "Patients and their average", _time(), Axis(kind.mean, low, high), marks)
+    return Panel("curves", "Patients' curves", _time(), Axis(kind.mean, low, high), marks)
 
 
 def _lines_panel(state: State, clinic: Clinic, fits: Fits) -> Panel:
@@ -280,7 +281,7 @@ def _lines_panel(state: State, clinic: Clinic, fits: Fits) -> Panel:
     marks = _curves(clinic, fits, state, lambda eta: eta, average, inside)
     return Panel(
         "lines",
-        "The same, on the link's scale",
+        "On the link's scale",
         _time(),
         Axis(kind.on_link, *kind.etas),
         marks,
