@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from .errors import FormulaError
 
 _OPEN, _CLOSE = "([{", ")]}"
+_QUOTED = 99  # depth of what stands in quotes
 _COLUMN = re.compile(r"\s*(?:`(?P<quoted>[^`]+)`|(?P<plain>[^\W\d][\w.]*))\s*")
 # formulaic marks the place of an error in its message: text before, mark, place, mark.
 _PLACE = re.compile(r"\n\n(?P<before>.*?)⧛(?:\x1b\[[\d;]*m)?(?P<place>.*?)(?:\x1b|⧚)", re.DOTALL)
@@ -98,6 +99,7 @@ def parse(formula: str) -> MixedFormula:
         )
     tilde = tildes[0]
     _no_stray_bar(source, depth)
+    _no_caret_in_calls(source, depth)
 
     fixed = list(" " * (tilde + 1) + source[tilde + 1 :])
     bars: list[Bar] = []
@@ -143,17 +145,17 @@ def place_of(error: Exception) -> tuple[str, int | None]:
 def _depths(source: str) -> list[int]:
     """Depth of brackets at each character; brackets carry the depth outside them.
 
-    Characters inside quotes or backticks get depth 99: nothing in them is syntax.
+    Characters inside quotes or backticks get depth `_QUOTED`: nothing in them is syntax.
     """
     depth, opened, quote = [], [], None
     for i, c in enumerate(source):
         if quote is not None:
-            depth.append(99)
+            depth.append(_QUOTED)
             if c == source[quote]:
                 quote = None
         elif c in "\"'`":
             quote = i
-            depth.append(99)
+            depth.append(_QUOTED)
         elif c in _OPEN:
             depth.append(len(opened))
             opened.append(i)
@@ -175,6 +177,20 @@ def _no_stray_bar(source: str, depth: list[int]) -> None:
     for i, c in enumerate(source):
         if c == "|" and depth[i] == 0:
             raise FormulaError("Put a random term in parentheses: '+ (x | g)'.", source, i)
+
+
+def _no_caret_in_calls(source: str, depth: list[int]) -> None:
+    """Refuse ``I(x^2)``, a power in R: Python reads ``^`` as "exclusive or" and goes on."""
+    in_python: list[bool] = []  # for each open bracket
+    for i, c in enumerate(source):
+        if depth[i] == _QUOTED:
+            continue
+        if c in _OPEN:
+            in_python.append(c != "(" or re.search(r"[\w.]$", source[:i]) is not None)
+        elif c in _CLOSE:
+            in_python.pop()
+        elif c == "^" and any(in_python):
+            raise FormulaError("A power inside a function is written '**': I(x**2).", source, i)
 
 
 def _top_level_parentheses(source: str, depth: list[int], start: int) -> list[tuple[int, int]]:

@@ -79,6 +79,8 @@ def test_response_offset_and_cbind():
         ("y ~ `x + (1 | g)", "`x", "never closed"),
         ("y ~ x ~ z", "~ z", "one '~'"),
         ("cbind(a) ~ x", "cbind", "two columns"),
+        ("y ~ I(x^2) + (1 | g)", "^2", "\\*\\*"),
+        ("y ~ x + (I((x + 1)^2) | g)", "^2", "\\*\\*"),
     ],
 )
 def test_an_error_points_at_its_place(formula, place, says):
@@ -87,6 +89,10 @@ def test_an_error_points_at_its_place(formula, place, says):
     assert caught.value.position == formula.index(place)
     *_, shown, caret = str(caught.value).splitlines()
     assert shown[caret.index("^") :].startswith(place)
+
+
+def test_a_caret_outside_a_function_means_interactions():
+    assert parse("y ~ (a + b)^2 + `p^q` + (1 | g)").fixed.strip() == "(a + b)^2 + `p^q`"
 
 
 @pytest.mark.parametrize("formula", ["y x", "", "y ~", 3, None])
