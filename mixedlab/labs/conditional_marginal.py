@@ -175,10 +175,13 @@ def fit(clinic: Clinic) -> Fits:
     # Under the identity Laplace is exact, and one node enough.
     nodes = 1 if clinic.family.name == "gaussian" else NODES
     models = {
-        "mixed model": partial(fit_generalized, y, rows, [term], family=clinic.family, nagq=nodes),
-        "GEE": partial(fit_marginal, y, rows, patient, family=clinic.family),
+        "mixed model": partial(fit_generalized, y, rows, [term], nagq=nodes),
+        "GEE": partial(fit_marginal, y, rows, patient),
     }
-    mixed, gee = (_fitted(name, model) for name, model in models.items())
+    mixed, gee = (
+        _fitted(name, partial(model, family=clinic.family, names=("intercept", "time")))
+        for name, model in models.items()
+    )
     trouble = " ".join(part for part in (mixed[1], gee[1]) if part)
     if mixed[0] is None:
         return Fits(None, _line(gee[0]), trouble=trouble)
