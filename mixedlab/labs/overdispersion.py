@@ -50,19 +50,20 @@ class State:
     )
     treated: str = choice(
         "groups",
-        {"groups": "whole groups", "rows": "half of each group"},
+        {"groups": "whole groups", "rows": "half of each"},
         "Treated are",
         help="every other brood, or two chicks of each",
     )
     model: str = choice(
         "plain",
         {
-            "plain": "no effects",
-            "observation": "an effect for each row (normal)",
-            "normal": "an effect for each group (normal)",
-            "conjugate": "an effect for each group (conjugate)",
+            "plain": "none",
+            "observation": "rows",
+            "normal": "groups",
+            "conjugate": "groups, conjugate",
         },
-        "Model in the first two pictures",
+        "Effects in the model drawn",
+        help="normal effects, or those of the conjugate family",
     )
     seed: int = 28
 

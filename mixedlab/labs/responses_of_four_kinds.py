@@ -70,8 +70,8 @@ class Kind:
         plain, conjugate = self.names
         return {
             "plain": plain,
-            "observation": f"{plain}, {self.row} effects (normal)",
-            "normal": f"{plain}, {self.group} effects (normal)",
+            "observation": f"{plain}, {self.row} effects",
+            "normal": f"{plain}, {self.group} effects",
             "conjugate": conjugate,
         }[model]
 
@@ -222,7 +222,7 @@ def _kinds() -> dict[str, Kind]:
     step = np.diff(np.log10(sizes))[0]
     return {
         "counts": Kind(
-            "counts: ticks on chicks", "poisson", "log", "gamma", ("Poisson", "Poisson-gamma"),
+            "ticks (counts)", "poisson", "log", "gamma", ("Poisson", "Poisson-gamma"),
             "brood", "chick", "dose", np.array([1.6, -0.4, -0.4]), 1.0, 1, "ticks",
             counts, np.arange(-0.5, 22),
             Axis("ticks on a chick", -0.5, 21.5,
@@ -232,7 +232,7 @@ def _kinds() -> dict[str, Kind]:
             True,
         ),
         "proportions": Kind(
-            "proportions: seeds on plates", "binomial", "logit", "beta",
+            "seeds (shares)", "binomial", "logit", "beta",
             ("binomial", "binomial-beta"), "tray", "plate", "root extract",
             np.array([-0.2, 0.3, 0.5]), 1.0, 10, "share germinated",
             np.arange(0, 10.0), np.arange(-0.5, 11),
@@ -240,7 +240,7 @@ def _kinds() -> dict[str, Kind]:
             Axis("mean (share germinated)", 0, 1), Axis("variance (of the share)", 0, 0.2), False,
         ),
         "sizes": Kind(
-            "sizes: camber of devices", "gamma", "log", "inverse_gamma",
+            "camber (sizes)", "gamma", "log", "inverse_gamma",
             ("gamma", "gamma-inverse gamma"), "device", "reading", "firing",
             np.array([2.2, 0.3, 0.3]), 0.09, 1, "camber",
             sizes, np.concatenate([[0.2 - step], np.log10(sizes), [1.7 + step]]),
@@ -251,7 +251,7 @@ def _kinds() -> dict[str, Kind]:
             True,
         ),
         "scores": Kind(
-            "scores: reaction times of drivers", "gaussian", "identity", "gaussian",
+            "times (scores)", "gaussian", "identity", "gaussian",
             ("normal", "normal-normal"), "driver", "night", "short nights",
             np.array([3.0, 0.2, 0.4]), 0.25, 1, "reaction time",
             scores, np.concatenate([[0.5 - 0.3125], scores, [5.5 + 0.3125]]),
