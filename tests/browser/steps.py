@@ -22,16 +22,16 @@ LIVE_WITHIN = 60_000  # ms; generous, for busy machines: how fast it is, benchma
 RECORD = """
 addEventListener("ml-drawn", (event) => { event.target.mlDrawn = event.detail; }, true);
 """
-# The middles of all marks' items on the screen, by panel and mark.
+# The middles of all marks' items on the screen, by panel, mark and item.
 MIDDLES = """
 (root) => Object.fromEntries([...root.querySelectorAll("[data-ml=panel]")].map((panel) => [
   panel.dataset.panel,
   Object.fromEntries([...panel.querySelectorAll("g[data-mark]")].map((group) => [
     group.dataset.mark,
-    [...group.children].map((el) => {
+    Object.fromEntries([...group.children].map((el) => {
       const box = el.getBoundingClientRect();
-      return [(box.left + box.right) / 2, (box.top + box.bottom) / 2];
-    }),
+      return [el.dataset.item, [(box.left + box.right) / 2, (box.top + box.bottom) / 2]];
+    })),
   ])),
 ]))
 """
@@ -150,7 +150,9 @@ class OpenLab:
             for mark in panel["marks"]:
                 places = middles[panel["key"]][mark["key"]]
                 if mark["kind"] == "dots" and mark["stage"] in shown:
-                    assert_linear(mark["x"], mark["y"], np.array(places), mark["key"])
+                    keys = mark["keys"] or map(str, range(len(mark["x"])))
+                    pixels = np.array([places[key] for key in keys])
+                    assert_linear(mark["x"], mark["y"], pixels, mark["key"])
 
     def replicate_and_stop(self) -> None:
         """Fifty samples come in; of five hundred more, a stop leaves the rest undrawn."""

@@ -48,7 +48,7 @@ class Engine {
     clearTimeout(this.slow);
     if (this.status.phase === "ready" || this.status.phase === "failed") return;
     this.slow = setTimeout(() => {
-      this.tell({ ...this.status, text: `${this.status.text} It takes longer than usual.` });
+      this.tell({ ...this.status, text: `Slow: ${this.status.text}` });
     }, SLOW_AFTER);
   }
 
