@@ -31,7 +31,9 @@ from mixedlab.labs.scene import (
 )
 from mixedlab.labs.serve import is_whole
 
-MOST_SEGMENTS = 4  # a choice with more options becomes a drop-down list
+# A choice whose options do not fit into one row becomes a drop-down list.
+MOST_SEGMENTS = 4
+MOST_SEGMENT_LETTERS = 36
 
 
 def shell(lab: Lab, pictures: Mapping[str, str] | None = None) -> str:
@@ -232,7 +234,8 @@ def _slider(name: str, control: Control, value: object) -> str:
 
 
 def _choice(name: str, control: Control, value: object) -> str:
-    if len(control.options) > MOST_SEGMENTS:
+    letters = sum(len(label) for _value, label in control.options)
+    if len(control.options) > MOST_SEGMENTS or letters > MOST_SEGMENT_LETTERS:
         options = "".join(
             f'<option value="{_(v)}"{" selected" if v == value else ""}>{_(label)}</option>'
             for v, label in control.options
