@@ -1,8 +1,10 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+import mixedlab as ml
 from mixedlab.answers import of_chapter
 from mixedlab.exercises import ch15
 
@@ -33,3 +35,20 @@ def test_twenty_nodes_are_enough_for_the_tolerance():
     """The chapter uses fifty."""
     fifty = REFERENCE["agq50"]["fixef"]["time"]
     assert ch15._conditional().fixef["time"] == pytest.approx(fifty, abs=5e-4)
+
+
+def test_the_figures_that_the_chapter_quotes_of_the_toenails():
+    """Odds ratios as Rabe-Hesketh and Skrondal print them; the spread by nodes."""
+    nails = ml.load("toenail")
+    for coef, printed in (
+        (ch15._conditional().fixef, (0.68, 0.87)),
+        (ch15._marginal().coef, (0.84, 0.93)),
+    ):
+        ratios = np.exp(coef[["time", "treatment:time"]])
+        np.testing.assert_allclose(ratios, printed, atol=0.0051)
+    visits = nails.groupby("patient", observed=True)["y"].agg(["sum", "size"])
+    assert len(visits) == 294
+    assert (visits["sum"] == 0).sum() == 163
+    assert (visits["size"] < 7).sum() == 70
+    assert ch15._conditional().varcorr["sdcor"].iloc[0] == pytest.approx(4.0, abs=0.05)
+    assert REFERENCE["agq1"]["sd_patient"] == pytest.approx(4.6, abs=0.05)
