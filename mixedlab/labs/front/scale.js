@@ -10,11 +10,11 @@ export function scale(low, high, from, to) {
 // About `count` round numbers from low to high, as [value, label]; two at least, where the axis
 // would not be read otherwise.
 export function roundTicks(low, high, count) {
-  const ticks = ticksOf(low, high, count);
+  const ticks = stepsWithin(low, high, count);
   return ticks.length < 2 && count < 8 ? roundTicks(low, high, count + 1) : ticks;
 }
 
-function ticksOf(low, high, count) {
+function stepsWithin(low, high, count) {
   const rough = (high - low) / Math.max(1, count);
   const power = 10 ** Math.floor(Math.log10(rough));
   const step = power * [1, 2, 5, 10].find((m) => m * power >= rough * 0.999);
