@@ -247,11 +247,18 @@ def at_end(handle: Locator) -> bool:
 
 
 def assert_same(found: Any, wanted: Any, where: str) -> None:
-    """Compare plain data, numbers to 1e-6."""
+    """Compare plain data, numbers to 1e-6.
+
+    Cells of a heat map may be shares of simulated draws: there a comparison that the last bit
+    decides may fall either way, and a few draws in a thousand are granted.
+    """
     if isinstance(wanted, dict):
         assert found.keys() == wanted.keys(), where
         for key in wanted:
-            assert_same(found[key], wanted[key], f"{where}.{key}")
+            if wanted.get("kind") == "cells" and key == "values":
+                np.testing.assert_allclose(found[key], wanted[key], rtol=1e-6, atol=3e-3)
+            else:
+                assert_same(found[key], wanted[key], f"{where}.{key}")
     elif isinstance(wanted, list):
         assert len(found) == len(wanted), where
         for i, (one, other) in enumerate(zip(found, wanted, strict=True)):

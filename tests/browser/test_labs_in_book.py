@@ -26,7 +26,7 @@ WATCH_SHIFTS = """
 window.shifts = [];
 new PerformanceObserver((list) => {
   for (const { value, startTime, sources } of list.getEntries()) {
-    if (!sources.some(({ node }) => node?.parentElement?.closest("article"))) continue;
+    if (!sources.some(({ node }) => node?.parentElement?.closest(".ml-host"))) continue;
     const where = sources.map(({ node, previousRect: from, currentRect: to }) =>
       [node?.className?.baseVal ?? node?.className, from.x, from.y, to.x, to.y].join(" "));
     window.shifts.push(`${value.toFixed(4)} at ${startTime | 0} ms: ${where.join(" | ")}`);
