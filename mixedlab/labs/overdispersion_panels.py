@@ -41,6 +41,8 @@ def describe(chosen: str, treated: str, sample: Sample, fits: Fits) -> Scene:
     estimates = "; ".join(f"{m.name} {_number(m.beta[2])} ({m.se[2]:.2f})" for m in models.values())
     growth = normal.se[2] / plain.se[2]
     instead = "" if model.key == chosen else f" {_stands_for(chosen, kind)}"
+    if model.variance_of_factor == np.inf:
+        instead = " Its effects' tail is so heavy that they have no variance: no line is drawn."
     outcome = (
         f"Effect of {kind.treatment} (SE): {estimates}. With {kind.group} effects the estimate "
         f"moves by {abs(normal.beta[2] - plain.beta[2]):.2f} and its SE becomes "
@@ -133,10 +135,13 @@ def _curve(sample: Sample, model: Fitted) -> dict[str, list[Array]]:
     kind = sample.kind
     eta = sample.cells[0] @ model.beta
     mean, variance = moments(kind, model, np.linspace(eta.min() - 0.3, eta.max() + 0.3, 31))
-    return {
-        "x": [_placed(kind.mean_axis, mean, kind.logarithmic)],
-        "y": [_placed(kind.variance_axis, variance, kind.logarithmic)],
-    }
+    if kind.logarithmic:
+        mean, variance = np.log10(mean), np.log10(variance)
+    inside = (kind.mean_axis.low <= mean) & (mean <= kind.mean_axis.high)
+    inside &= (kind.variance_axis.low <= variance) & (variance <= kind.variance_axis.high)
+    if inside.sum() < 2:  # nothing to see, as of an inverse gamma without a variance
+        return {"x": [], "y": []}
+    return {"x": [mean[inside]], "y": [variance[inside]]}
 
 
 def _placed(axis: Axis, values: Array, logarithmic: bool) -> Array:

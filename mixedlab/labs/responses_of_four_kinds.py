@@ -143,6 +143,18 @@ class Fitted:
             return 0.0
         return float(np.sqrt(self.effects.variance_of_v(self.lam)))
 
+    @property
+    def variance_of_factor(self) -> float | None:
+        """Var u of gamma and inverse-gamma effects, for which E u = 1; None for the others.
+
+        ``u ~ IG(a + 1, a)`` with a = 1 / lambda has the variance 1 / (a - 1), if a > 1.
+        """
+        if self.sd == 0 or self.effects.name not in ("gamma", "inverse_gamma"):
+            return None
+        if self.effects.name == "gamma":
+            return self.lam
+        return self.lam / (1 - self.lam) if self.lam < 1 else np.inf
+
     @cached_property
     def nodes(self) -> tuple[Array, Array]:
         """Effects on the link scale, (K,), and their weights, which sum to 1."""
@@ -178,6 +190,11 @@ def moments(kind: Kind, model: Fitted, eta: Array) -> tuple[Array, Array]:
     Var y = E Var(y | v) + Var E(y | v).
     """
     made = family(kind.family, kind.link)
+    if (var_u := model.variance_of_factor) is not None:
+        # Exact, since no rule of few nodes sees an inverse gamma's tail.
+        mean = made.link.mu(eta)
+        within = mean if kind.family == "poisson" else model.phi * mean**2 * (1 + var_u)
+        return mean, within + var_u * mean**2
     v, weights = model.nodes
     mu = made.link.mu(eta[:, None] + v)
     mean = mu @ weights

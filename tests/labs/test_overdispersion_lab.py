@@ -130,6 +130,27 @@ def test_effects_nodes_have_the_moments_of_their_family(kind, effects):
         assert np.exp(v) @ weights == pytest.approx(1, abs=0.01), "E u = 1"
 
 
+@pytest.mark.parametrize("kind", ["counts", "sizes"])
+def test_variance_of_factors_is_that_of_their_draws(kind):
+    sample, models, _ = run(kind=kind, spread=0.3)
+    model = models["conjugate"]
+    u = np.exp(model.effects.quantile((np.arange(400_000) + 0.5) / 400_000, model.lam))
+    assert u.mean() == pytest.approx(1, abs=1e-3)
+    assert u.var() == pytest.approx(model.variance_of_factor, rel=0.02)
+    eta = np.array([0.5, 2.0])
+    mean, variance = moments(sample.kind, model, eta)
+    mu = np.exp(eta)[:, None] * u
+    within = mu if kind == "counts" else model.phi * mu**2
+    np.testing.assert_allclose(variance, within.mean(axis=1) + mu.var(axis=1), rtol=0.02)
+    np.testing.assert_allclose(mean, np.exp(eta))
+
+
+def test_an_inverse_gamma_without_variance_is_said_and_not_drawn():
+    shown = run(kind="sizes", spread=1.0, model="conjugate")[2]
+    assert "no variance" in shown.outcome
+    assert len(marks(shown, "variance")["model"].x) == 0
+
+
 def test_what_is_fitted_is_the_package_s_own():
     import pandas as pd
 
