@@ -26,7 +26,7 @@ for (const input of inputs) {
 
 py.globals.set("name", name);
 py.globals.set("site", site);
-py.runPython(`
+const program = `
 import gzip, importlib.util, io, pathlib, py_compile, sys, tarfile
 
 site = pathlib.Path(site)
@@ -91,5 +91,11 @@ with tarfile.open(fileobj=buffer, mode="w", format=tarfile.USTAR_FORMAT) as tar:
         info.size = len(content)
         tar.addfile(info, io.BytesIO(content))
 pathlib.Path("/tmp/out").write_bytes(gzip.compress(buffer.getvalue(), mtime=0))
-`);
+`;
+try {
+  py.runPython(program);
+} catch (error) {
+  console.error(error.message); // Python's own words, without a page of Pyodide's source
+  process.exit(1);
+}
 fs.writeFileSync(out, py.FS.readFile("/tmp/out"));
