@@ -63,7 +63,10 @@ class Engine {
 
   tell(status) {
     this.status = status;
-    if (status.phase === "ready") for (const request of this.waiting.splice(0)) this.post(request);
+    if (status.phase === "ready") {
+      for (const request of this.waiting.splice(0)) this.post(request);
+      for (const model of this.models) this.warmUp(model);
+    }
     for (const model of this.models) model.emit("msg:custom", { kind: "status", ...status });
   }
 
@@ -81,6 +84,17 @@ class Engine {
   post(request) {
     this.port.postMessage(request);
   }
+
+  join(model) {
+    this.models.push(model);
+    if (this.status.phase === "ready") this.warmUp(model);
+  }
+
+  /** Draw once for nobody: what the lab imports is there when the reader first takes hold of it. */
+  warmUp(model) {
+    const [lab, state] = [model.get("lab"), model.get("state")];
+    this.post({ to: -1, message: JSON.stringify({ id: null, kind: "scene", lab, state }) });
+  }
 }
 
 /** What anywidget hands to a front end, as far as lab.js uses it. */
@@ -89,7 +103,7 @@ class Model {
     this.engine = engine;
     this.traits = traits;
     this.listeners = new Map();
-    engine.models.push(this);
+    engine.join(this);
   }
 
   get(name) {
