@@ -53,6 +53,10 @@ PACKER = Path(__file__).with_name("pack.mjs")
 CORE_FILES = ("pyodide.mjs", "pyodide.asm.mjs", "pyodide.asm.wasm", "python_stdlib.zip")
 
 
+# Trust what the machine trusts: many schools and companies have certificates of their own.
+TRUST = {"UV_SYSTEM_CERTS": "1", "NODE_OPTIONS": "--use-system-ca"}
+
+
 class AssetError(RuntimeError):
     """Something the site needs could not be fetched, or is not what it should be."""
 
@@ -79,6 +83,7 @@ def node(*args: str | Path, program: str = "node", cwd: Path | None = None) -> s
         cwd=cwd,
         capture_output=True,
         text=True,
+        env={**TRUST, **os.environ},
     )
     if done.returncode:
         raise AssetError(f"{program} {args[0]} failed:\n{done.stderr.strip()[-2000:]}")
@@ -194,7 +199,8 @@ def _from_carrier(files: list[str], keep: Callable[[str, bytes], None]) -> None:
     with tempfile.TemporaryDirectory(dir=cache_dir()) as scratch:
         # Only the files are taken, so the Python version that the package asks for is granted.
         command = [uv, "pip", "install", "--no-deps", "--no-cache", "--python-version", "3.12"]
-        done = subprocess.run([*command, "--target", scratch, WHEEL_CARRIER])
+        command += ["--target", scratch, WHEEL_CARRIER]
+        done = subprocess.run(command, env={**TRUST, **os.environ})
         if done.returncode:
             say(f"{WHEEL_CARRIER} cannot be downloaded.")
             return
