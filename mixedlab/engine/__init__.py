@@ -1,0 +1,1 @@
+"""Arrays only: likelihoods with their gradients, quadrature, minimisers. Needs numpy and scipy."""
