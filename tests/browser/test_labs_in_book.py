@@ -169,3 +169,18 @@ def test_comparison_of_scenes_can_fail():
     one, other = lab.run(lab.state()).to_dict(), lab.run(other_state(name)).to_dict()
     with pytest.raises(AssertionError):
         assert_same(one, other, "scene")
+
+
+def test_a_lab_fills_the_screen_for_a_class_and_leaves_it(page, url):
+    page.set_viewport_size({"width": 1920, "height": 1080})
+    lab = open_lab(page, url, "three-poolings")
+    lab.answer_the_gate()
+    button = lab.root.locator("[data-ml=full]")
+    button.click()
+    expect(button).to_have_text("Leave")
+    assert page.evaluate("document.fullscreenElement?.dataset.lab") == "three-poolings"
+    assert lab.root.bounding_box()["width"] == 1920
+    lab.press_arrow("dial")
+    button.click()
+    expect(button).to_have_text("Full screen")
+    assert page.evaluate("document.fullscreenElement") is None

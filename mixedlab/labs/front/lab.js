@@ -265,6 +265,19 @@ class LabView {
     this.showReplicateGate();
   }
 
+  // For the projector: the lab alone, as wide as the screen.
+  bindFullScreen() {
+    const button = this.part("full");
+    button.disabled = !document.fullscreenEnabled;
+    this.on(button, "click", () => {
+      if (document.fullscreenElement) document.exitFullscreen();
+      else this.root.requestFullscreen();
+    });
+    this.on(document, "fullscreenchange", () => {
+      setText(button, document.fullscreenElement === this.root ? "Leave" : "Full screen");
+    });
+  }
+
   showReplicateGate() {
     for (const button of this.all("replicate")) button.disabled = !this.live || this.stage === 0;
   }
@@ -290,6 +303,7 @@ class LabView {
       if (!this.past.length) this.part("reset").focus({ preventScroll: true });
     });
     this.on(this.part("share"), "click", () => this.share());
+    this.bindFullScreen();
     for (const button of this.all("replicate")) {
       this.on(button, "click", () => this.replicates.run(Number(button.dataset.count)));
     }
