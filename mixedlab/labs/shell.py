@@ -102,7 +102,8 @@ def _head(lab: Lab, scenes: list[Scene]) -> str:
         '<p class="ml-status" data-ml="status" role="status">'
         '<span data-ml="status-text"></span> '
         '<button type="button" class="ml-quiet" data-ml="retry" hidden>Try again</button></p>'
-        '<button type="button" class="ml-quiet ml-full" data-ml="full" disabled>Full screen</button>'
+        '<button type="button" class="ml-quiet ml-full" data-ml="full" disabled>'
+        "Full screen</button>"
         '<div class="ml-progress" data-ml="boot" aria-hidden="true"></div>'
         "</header>"
         f'<div class="ml-gate" data-ml="gate" role="group" aria-label="Your prediction">'
