@@ -276,6 +276,7 @@ def assert_linear(x: list[float], y: list[float], pixels: np.ndarray, key: str) 
         return
     for numbers, places in ((np.asarray(x), pixels[:, 0]), (np.asarray(y), pixels[:, 1])):
         if np.ptp(numbers) > 0:
-            slope, start = np.polyfit(numbers, places, 1)
-            places = places - (start + slope * numbers)
+            scaled = (numbers - numbers.min()) / np.ptp(numbers)
+            slope, start = np.polyfit(scaled, places, 1)
+            places = places - (start + slope * scaled)
         assert np.ptp(places) < 2.0, (key, places)
