@@ -163,9 +163,18 @@ class OpenLab:
         expect(count).to_have_text("50", timeout=LIVE_WITHIN)
         expect(self.part("replicate-panel")).to_be_visible()
         expect(self.part("stop")).to_be_disabled()
+        # Some labs draw 500 samples before a hand can reach the button: stop at the first sign.
+        count.evaluate(
+            """(count, stop) => {
+              const pressed = new MutationObserver(() => {
+                if (count.textContent !== "50") { pressed.disconnect(); stop.click(); }
+              });
+              pressed.observe(count, { childList: true, characterData: true, subtree: true });
+            }""",
+            self.part("stop").element_handle(),
+        )
         self.root.locator('[data-ml="replicate"][data-count="500"]').click()
         expect(count).not_to_have_text("50", timeout=LIVE_WITHIN)
-        self.part("stop").click(timeout=2000)
         self.page.wait_for_timeout(300)
         stopped = int(count.inner_text())
         assert 50 < stopped < 550, "the stop came too late to show anything"

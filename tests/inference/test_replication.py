@@ -150,16 +150,25 @@ def test_interrupt_of_a_process_pool_leaves_no_process(tmp_path):
     script = tmp_path / "interrupted.py"
     script.write_text(
         textwrap.dedent("""
-        import multiprocessing, os, signal, threading, time, warnings
+        import multiprocessing, os, pathlib, signal, threading, time, warnings
         from mixedlab.inference.replication import replicate
+
+        DONE = pathlib.Path(__file__).with_name("done")
 
         def study(rng):
             time.sleep(0.02)
+            with DONE.open("a") as file:
+                file.write(".")
             return rng.random()
+
+        def interrupt():
+            while not DONE.exists() or DONE.stat().st_size < 200:
+                time.sleep(0.02)
+            os.kill(os.getpid(), signal.SIGINT)
 
         if __name__ == "__main__":
             warnings.simplefilter("ignore")
-            threading.Timer(0.8, os.kill, (os.getpid(), signal.SIGINT)).start()
+            threading.Thread(target=interrupt, daemon=True).start()
             result = replicate(study, 2_000, 1, progress=False)
             assert result.interrupted and 0 < len(result.values) < 2_000
             print("left", len(multiprocessing.active_children()))
