@@ -32,8 +32,8 @@ from mixedlab.labs.scene import (
 from mixedlab.labs.serve import is_whole
 
 # A choice whose options do not fit into one row becomes a drop-down list.
-MOST_SEGMENTS = 4
-MOST_SEGMENT_LETTERS = 36
+MOST_SEGMENT_LETTERS = 40
+PADDING = 3  # letters' worth of room in a segment
 
 
 def shell(lab: Lab, pictures: Mapping[str, str] | None = None) -> str:
@@ -236,8 +236,7 @@ def _slider(name: str, control: Control, value: object) -> str:
 
 
 def _choice(name: str, control: Control, value: object) -> str:
-    letters = sum(len(label) for _value, label in control.options)
-    if len(control.options) > MOST_SEGMENTS or letters > MOST_SEGMENT_LETTERS:
+    if sum(len(label) + PADDING for _value, label in control.options) > MOST_SEGMENT_LETTERS:
         options = "".join(
             f'<option value="{_(v)}"{" selected" if v == value else ""}>{_(label)}</option>'
             for v, label in control.options
