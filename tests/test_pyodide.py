@@ -22,11 +22,11 @@ import fs from "node:fs";
 import { pathToFileURL } from "node:url";
 const [folder, archive, program, ...packages] = process.argv.slice(2);
 const { loadPyodide } = await import(pathToFileURL(`${folder}/pyodide.mjs`));
-const { install } = await import(pathToFileURL(archive));
+const { gunzip, install } = await import(pathToFileURL(archive));
 const pyodide = await loadPyodide({ indexURL: folder });
 for (const each of packages) {
   if (fs.statSync(each).isFile()) {
-    await install(pyodide, new Uint8Array(fs.readFileSync(each)));
+    install(pyodide, await gunzip(new Uint8Array(fs.readFileSync(each))));
   } else {
     pyodide.FS.mkdirTree("/more");
     pyodide.FS.mount(pyodide.FS.filesystems.NODEFS, { root: each }, "/more");

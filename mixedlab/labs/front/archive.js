@@ -32,9 +32,9 @@ export function untar(FS, bytes, root) {
   }
 }
 
-/** Unpack a gzipped archive into Python's site-packages. */
-export async function install(pyodide, bytes) {
+/** Unpack a tar archive into Python's site-packages. */
+export function install(pyodide, bytes) {
   const site = pyodide.runPython("import site; site.getsitepackages()[0]");
-  untar(pyodide.FS, await gunzip(bytes), site);
+  untar(pyodide.FS, bytes, site);
   pyodide.runPython("import importlib; importlib.invalidate_caches()");
 }

@@ -4,7 +4,7 @@
 // one page where the browser has no shared ones. A page says {open: packages} once and then
 // {to, message} for each request of a lab; it gets {status} and {to, answer} back.
 
-import { install } from "./archive.js";
+import { gunzip, install } from "./archive.js";
 import { ARCHIVES, CORE, ENGINE, LOCK_INFO } from "./site.js";
 
 const STALLED_AFTER = 30_000; // ms without a byte
@@ -99,7 +99,10 @@ async function startPython() {
 function ask(name) {
   if (!archives.has(name)) {
     const { file, size } = ARCHIVES[name];
-    const archive = download(file, size).then((response) => response.arrayBuffer());
+    // The browser decompresses on a thread of its own, while Python starts on this one.
+    const archive = download(file, size)
+      .then((response) => response.arrayBuffer())
+      .then((bytes) => gunzip(new Uint8Array(bytes)));
     archive.catch(() => archives.delete(name)); // a second try asks again
     archives.set(name, archive);
   }
@@ -113,7 +116,7 @@ async function open(packages) {
   python ??= startPython();
   const pyodide = await python;
   for (const [i, name] of missing.entries()) {
-    await install(pyodide, new Uint8Array(await asked[i]));
+    install(pyodide, await asked[i]);
     installed.add(name);
     archives.delete(name);
   }
