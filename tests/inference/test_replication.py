@@ -1,6 +1,7 @@
 """The same numbers whatever computes them; failures counted; a clean stop."""
 
 import os
+import signal
 import subprocess
 import sys
 import textwrap
@@ -146,6 +147,7 @@ def test_interrupt_in_this_process_returns_what_is_done(monkeypatch):
 
 
 def test_interrupt_of_a_process_pool_leaves_no_process(tmp_path):
+    before = signal.getsignal(signal.SIGINT)
     script = tmp_path / "interrupted.py"
     script.write_text(
         textwrap.dedent("""
@@ -180,3 +182,4 @@ def test_interrupt_of_a_process_pool_leaves_no_process(tmp_path):
     )
     assert done.stdout.strip() == "left 0", done.stderr
     assert "Traceback" not in done.stderr
+    assert signal.getsignal(signal.SIGINT) is before
