@@ -17,8 +17,8 @@ import numpy as np
 from scipy import optimize, stats
 from side_by_side import machine, table
 
+from mixedlab.comparison import compare
 from mixedlab.engine.terms import RandomTerm
-from mixedlab.inference.comparison import compare
 from mixedlab.inference.intervals import confint
 from mixedlab.inference.profiles import by_maximum_likelihood
 from mixedlab.inference.replication import replicate

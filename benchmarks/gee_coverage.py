@@ -19,7 +19,7 @@ import numpy as np
 from side_by_side import write_table
 
 import mixedlab as ml
-from mixedlab.models.marginal_model import fit_marginal
+from mixedlab.models.gee.model import fit_marginal
 
 EFFECT = 0.8  # conditional log odds ratio
 KINDS = ("naive", "robust", "kauermann-carroll", "mancl-derouen")

@@ -17,7 +17,7 @@ import mixedlab as ml
 from mixedlab.engine.links import Logit
 from mixedlab.engine.terms import RandomTerm
 from mixedlab.inference.generalized_intervals import wald_of_variances
-from mixedlab.inference.marginal import marginal_mean
+from mixedlab.inference.population_averaged import marginal_mean
 from mixedlab.models.generalized import fit_generalized
 
 DESIGN = (

@@ -17,9 +17,9 @@ from side_by_side import RSession, alternate, write_table
 import mixedlab as ml
 from mixedlab.engine.families import family
 from mixedlab.engine.terms import RandomTerm
-from mixedlab.models.hierarchical import fit_hierarchical
-from mixedlab.models.hierarchical_data import HierarchicalData
-from mixedlab.models.random_families import random_family
+from mixedlab.models.hglm.data import HierarchicalData
+from mixedlab.models.hglm.fit import fit_hierarchical
+from mixedlab.models.hglm.random_families import random_family
 
 GROUPS, SLOPE, Z95 = 40, 0.5, 1.959964
 PAIRS = [

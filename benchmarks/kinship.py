@@ -17,7 +17,7 @@ import pandas as pd
 from side_by_side import alternate, peak_memory, write_table
 
 import mixedlab as ml
-from mixedlab.models.association import Scan
+from mixedlab.structures.kinship.association import Scan
 
 N, M = 1400, 10_000
 

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from mixedlab.data.errors import MixedlabError
+from mixedlab.errors import MixedlabError
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

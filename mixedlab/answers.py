@@ -14,7 +14,7 @@ from importlib import import_module
 from importlib.resources import files
 from typing import Any
 
-from mixedlab.data.errors import MixedlabError, listed, nearest
+from mixedlab.errors import MixedlabError, listed, nearest
 from mixedlab.exercises.exercise import Exercise, WrongKind
 
 RECORD = "application/vnd.mixedlab.answer+json"

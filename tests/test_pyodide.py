@@ -6,14 +6,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import assets
 import numpy as np
 import pytest
 
 pytestmark = pytest.mark.pyodide
 ROOT = Path(__file__).parents[1]
-sys.path.insert(0, str(ROOT / "book" / "_ext"))
-
-import assets  # noqa: E402
 
 FRONT = ROOT / "mixedlab" / "labs" / "front"
 # Runs a program in a Pyodide that holds these archives and folders, and prints what it returns.

@@ -20,8 +20,8 @@ from formulaic.errors import FormulaicError
 from formulaic.transforms import TRANSFORMS
 from numpy.typing import NDArray
 
-from .errors import DataError, FormulaError, listed, nearest
-from .formula import place_of
+from mixedlab.data.formula import place_of
+from mixedlab.errors import DataError, FormulaError, listed, nearest
 
 INTERCEPT = "(Intercept)"
 

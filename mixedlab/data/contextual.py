@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mixedlab.data.errors import DataError, nearest
+from mixedlab.errors import DataError, nearest
 
 if TYPE_CHECKING:
     import pandas as pd

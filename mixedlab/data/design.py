@@ -18,8 +18,7 @@ import pandas as pd
 from formulaic import Formula
 from numpy.typing import ArrayLike, NDArray
 
-from ..engine.terms import RandomTerm
-from .columns import (
+from mixedlab.data.columns import (
     Recipe,
     as_frame,
     columns_used,
@@ -29,18 +28,17 @@ from .columns import (
     unknown_column,
     with_known_levels,
 )
-from .errors import DataError, DataWarning, FormulaError, listed
-from .formula import MixedFormula, parse
-from .groups import code_groups, find_groups, refuse_unidentified, terms_of
-from .identifiability import independent_columns
-from .response import (
+from mixedlab.data.formula import MixedFormula, parse
+from mixedlab.data.groups import code_groups, find_groups, refuse_unidentified, terms_of
+from mixedlab.data.identifiability import independent_columns
+from mixedlab.data.response import (
     binomial_response,
     count_response,
     numeric_response,
     refuse_constant,
     successes_of_trials,
 )
-from .rows import (
+from mixedlab.data.rows import (
     complete_rows,
     one_a_row,
     refuse_duplicates,
@@ -52,6 +50,8 @@ from .rows import (
     take_rows,
     unused_levels,
 )
+from mixedlab.engine.terms import RandomTerm
+from mixedlab.errors import DataError, DataWarning, FormulaError, listed
 
 Response = Literal["numeric", "binomial", "count"]
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from .errors import FormulaError
+from mixedlab.errors import FormulaError
 
 _OPEN, _CLOSE = "([{", ")]}"
 _QUOTED = 99  # depth of what stands in quotes

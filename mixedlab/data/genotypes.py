@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from mixedlab.data.errors import DataError
+from mixedlab.errors import DataError
 
 # One block of doubles takes about this many bytes, whatever the number of individuals.
 BLOCK_BYTES = 32_000_000

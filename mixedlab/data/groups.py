@@ -8,11 +8,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from ..engine.terms import RandomTerm
-from .columns import factorized, level_numbers
-from .errors import DataError
-from .formula import Bar
-from .identifiability import is_confounded_with_residual
+from mixedlab.data.columns import factorized, level_numbers
+from mixedlab.data.formula import Bar
+from mixedlab.data.identifiability import is_confounded_with_residual
+from mixedlab.engine.terms import RandomTerm
+from mixedlab.errors import DataError
 
 
 def code_groups(table: pd.DataFrame, bar: Bar) -> tuple[NDArray[np.intp], tuple]:

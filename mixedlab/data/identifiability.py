@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from ..engine.terms import RandomTerm
+from mixedlab.engine.terms import RandomTerm
 
 # A column whose part not explained by earlier ones is below this share of its length is
 # aliased. Rounding leaves about 1e-15; a year column of 2000 to 2010 has 1e-3.

@@ -14,7 +14,7 @@ from importlib.resources import files
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
-from mixedlab.data.errors import DataError, nearest
+from mixedlab.errors import DataError, nearest
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from .columns import first_rows
-from .errors import DataError, listed
+from mixedlab.data.columns import first_rows
+from mixedlab.errors import DataError, listed
 
 
 def numeric_response(column: pd.Series) -> NDArray[np.float64]:

@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from .columns import first_rows, unknown_column
-from .errors import DataError, DataWarning, listed
+from mixedlab.data.columns import first_rows, unknown_column
+from mixedlab.errors import DataError, DataWarning, listed
 
 
 def one_a_row(

@@ -37,13 +37,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from mixedlab.data.errors import DataError
 from mixedlab.engine.layout import Factor, Layout
 from mixedlab.engine.no_factor import NoFactor
 from mixedlab.engine.one_factor import OneFactor, Reduced, Score
 from mixedlab.engine.optimise import Minimum, minimise
 from mixedlab.engine.scaling import orthonormal_basis, term_basis
 from mixedlab.engine.terms import RandomTerm
+from mixedlab.errors import DataError
 
 Array = NDArray[np.float64]
 Point = list[tuple[Array, Array]]

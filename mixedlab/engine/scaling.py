@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from mixedlab.data.errors import DataError
+from mixedlab.errors import DataError
 
 Array = NDArray[np.float64]
 

@@ -8,8 +8,8 @@ import numpy as np
 
 from mixedlab.data.registry import load
 from mixedlab.exercises.exercise import Choice, Misconception, Number
-from mixedlab.inference.three_poolings import ThreePoolings, pooling
 from mixedlab.simulate.cells_in_donors import cells
+from mixedlab.three_poolings import ThreePoolings, pooling
 
 JAWS = "distance ~ age + Sex + (1 | Subject)"
 SEX = "Sex[T.Female]"

@@ -15,7 +15,7 @@ from mixedlab.inference.james_stein import (
     rate_scale,
     total_squared_error,
 )
-from mixedlab.inference.three_poolings import ThreePoolings, pooling
+from mixedlab.three_poolings import ThreePoolings, pooling
 
 RADON = "log_radon ~ floor + (1 | county)"
 COUNTY = "LACQUIPARLE"

@@ -10,8 +10,8 @@ import pandas as pd
 from mixedlab.data.registry import load
 from mixedlab.engine.families import family
 from mixedlab.exercises.exercise import Choice, Misconception, Number
-from mixedlab.inference.marginal import marginal_coefs, marginal_mean
-from mixedlab.models.estimating_equations import gee
+from mixedlab.inference.population_averaged import marginal_coefs, marginal_mean
+from mixedlab.models.gee.entry import gee
 from mixedlab.models.generalized import glmm
 
 MODEL = "y ~ treatment * time"

@@ -9,7 +9,7 @@ import numpy as np
 from mixedlab.data.registry import load
 from mixedlab.exercises.exercise import Choice, Misconception, Number
 from mixedlab.models.generalized import glmm
-from mixedlab.models.hierarchical import HierarchicalFit, hglm
+from mixedlab.models.hglm.fit import HierarchicalFit, hglm
 
 SEIZURES = "y ~ lbase * trt + lage + V4"
 TICKS = "TICKS ~ YEAR + cHEIGHT"

@@ -22,7 +22,7 @@ from difflib import get_close_matches
 from numbers import Real
 from typing import Any
 
-from mixedlab.data.errors import MixedlabError
+from mixedlab.errors import MixedlabError
 
 
 class WrongKind(MixedlabError):

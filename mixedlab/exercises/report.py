@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from mixedlab.answers import RECORD, WrongAnswer, chapters, of_chapter
-from mixedlab.data.errors import DataError
+from mixedlab.errors import DataError
 from mixedlab.exercises.exercise import Exercise
 
 SOLVED, WRONG, BLANK, ABSENT = "solved", "not solved", "blank", ""

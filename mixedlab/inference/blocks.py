@@ -20,10 +20,10 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from ..data.errors import DataError
-from ..engine.layout import lower_triangle
-from ..engine.terms import RandomTerm
-from ..models.linear import LinearFit
+from mixedlab.engine.layout import lower_triangle
+from mixedlab.engine.terms import RandomTerm
+from mixedlab.errors import DataError
+from mixedlab.models.linear import LinearFit
 
 Array = NDArray[np.float64]
 Integers = NDArray[np.intp]

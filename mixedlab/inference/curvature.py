@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ..models.linear import LinearFit
+from mixedlab.models.linear import LinearFit
 
 Array = NDArray[np.float64]
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from mixedlab.data.errors import DataError
+from mixedlab.errors import DataError
 
 if TYPE_CHECKING:
     import pandas as pd

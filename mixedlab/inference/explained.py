@@ -15,11 +15,11 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ..data.errors import MixedlabError
-from ..models.fit import MixedFit
-from ..models.linear import LinearFit
-from .blocks import RandomBlocks
-from .curvature import Curvature, invert_curved
+from mixedlab.errors import MixedlabError
+from mixedlab.inference.blocks import RandomBlocks
+from mixedlab.inference.curvature import Curvature, invert_curved
+from mixedlab.models.fit import MixedFit
+from mixedlab.models.linear import LinearFit
 
 Array = NDArray[np.float64]
 
@@ -99,7 +99,7 @@ def variance_parts(fit: MixedFit) -> dict[str, float]:
 def _residual_variance(fit: MixedFit, between: float) -> float:
     if isinstance(fit, LinearFit):
         return float(fit.sigma) ** 2
-    from .marginal import residual_variance_on_link_scale
+    from mixedlab.inference.population_averaged import residual_variance_on_link_scale
 
     return residual_variance_on_link_scale(fit, between)
 

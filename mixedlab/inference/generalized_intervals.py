@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from .variances import Parameter, parameters_of
+from mixedlab.inference.variances import Parameter, parameters_of
 
 if TYPE_CHECKING:
-    from ..models.generalized import GeneralizedFit
+    from mixedlab.models.generalized import GeneralizedFit
 
 Array = NDArray[np.float64]
 

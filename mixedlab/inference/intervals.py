@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from ..data.errors import MixedlabError, nearest
-from ..models.fit import MixedFit
-from ..models.linear import LinearFit
-from .curvature import Curvature
-from .prediction import draw_response
-from .profiles import profile
-from .replication import Replicates, only_own_warnings, replicate
-from .tests_of_coefs import approximation
-from .variances import Parameter, parameters_of
+from mixedlab.errors import MixedlabError, nearest
+from mixedlab.inference.curvature import Curvature
+from mixedlab.inference.prediction import draw_response
+from mixedlab.inference.profiles import profile
+from mixedlab.inference.replication import Replicates, only_own_warnings, replicate
+from mixedlab.inference.tests_of_coefs import approximation
+from mixedlab.inference.variances import Parameter, parameters_of
+from mixedlab.models.fit import MixedFit
+from mixedlab.models.linear import LinearFit
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -141,7 +141,7 @@ def _wald(fit: MixedFit, level: float, df: str) -> pd.DataFrame:
     if isinstance(fit, LinearFit):
         ends |= _wald_of_variances(fit, z)
     elif hasattr(fit, "vcov_parameters"):
-        from .generalized_intervals import wald_of_variances
+        from mixedlab.inference.generalized_intervals import wald_of_variances
 
         ends |= wald_of_variances(fit, z)
     ends |= {

@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from ..data.errors import DataError, MixedlabError, listed
-from ..models.linear import LinearFit
-from .blocks import RandomBlocks
+from mixedlab.errors import DataError, MixedlabError, listed
+from mixedlab.inference.blocks import RandomBlocks
+from mixedlab.models.linear import LinearFit
 
 if TYPE_CHECKING:
-    from ..data.design import Design
-    from ..models.fit import MixedFit
+    from mixedlab.data.design import Design
+    from mixedlab.models.fit import MixedFit
 
 Array = NDArray[np.float64]
 Kind = Literal["conditional", "population", "marginal"]
@@ -71,7 +71,7 @@ def predict(
         if value not in _CHOICES[name]:
             raise MixedlabError(f"{name} is one of {_CHOICES[name]}, not {value!r}.")
     if not isinstance(fit, LinearFit):
-        from .marginal import predict as predict_generalized
+        from mixedlab.inference.population_averaged import predict as predict_generalized
 
         return predict_generalized(fit, newdata, kind, scale, interval, new_levels, level)
     rows = rows_to_predict(
@@ -201,7 +201,7 @@ def draw_response(fit: MixedFit, rng: np.random.Generator) -> Array:
     """One new response (n_obs,) of the fitted rows."""
     b = draw_effects(fit, rng)
     if not isinstance(fit, LinearFit):
-        from .marginal import draw_response as draw_generalized
+        from mixedlab.inference.population_averaged import draw_response as draw_generalized
 
         return draw_generalized(fit, fit.predictor_of(fit.beta, b), rng)
     noise = fit.sigma * rng.standard_normal(fit.n_obs)

@@ -17,14 +17,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from ..data.errors import MixedlabError, nearest
-from ..models.linear import LinearFit, fit_linear
-from .variances import Held, Parameter, can_be_held, held, parameters_of
+from mixedlab.errors import MixedlabError, nearest
+from mixedlab.inference.variances import Held, Parameter, can_be_held, held, parameters_of
+from mixedlab.models.linear import LinearFit, fit_linear
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from ..models.fit import MixedFit
+    from mixedlab.models.fit import MixedFit
 
 Array = NDArray[np.float64]
 

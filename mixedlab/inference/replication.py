@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..data.errors import MixedlabError
+from mixedlab.errors import MixedlabError
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -22,9 +22,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from mixedlab.data.errors import DataError, listed
 from mixedlab.engine.families import Family
 from mixedlab.engine.families import family as family_named
+from mixedlab.errors import DataError, listed
 
 if TYPE_CHECKING:
     from mixedlab.data.design import Design

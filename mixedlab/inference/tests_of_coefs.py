@@ -18,16 +18,16 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from ..data.errors import MixedlabError
-from ..engine.layout import lower_triangle
-from ..models.linear import LinearFit
-from .blocks import RandomBlocks
-from .curvature import Curvature, invert_curved
+from mixedlab.engine.layout import lower_triangle
+from mixedlab.errors import MixedlabError
+from mixedlab.inference.blocks import RandomBlocks
+from mixedlab.inference.curvature import Curvature, invert_curved
+from mixedlab.models.linear import LinearFit
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from ..models.fit import MixedFit
+    from mixedlab.models.fit import MixedFit
 
 Array = NDArray[np.float64]
 Method = Literal["wald", "satterthwaite", "kenward-roger"]

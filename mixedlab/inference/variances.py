@@ -15,14 +15,14 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from ..engine.layout import lower_triangle
-from ..engine.optimise import minimise
-from ..models.fit import MixedFit
-from ..models.linear import LinearFit
+from mixedlab.engine.layout import lower_triangle
+from mixedlab.engine.optimise import minimise
+from mixedlab.models.fit import MixedFit
+from mixedlab.models.linear import LinearFit
 
 if TYPE_CHECKING:
-    from ..engine.profiled import Evaluation
-    from ..models.generalized import GeneralizedFit
+    from mixedlab.engine.profiled import Evaluation
+    from mixedlab.models.generalized import GeneralizedFit
 
 Array = NDArray[np.float64]
 

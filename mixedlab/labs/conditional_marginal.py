@@ -14,15 +14,15 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from mixedlab.data.errors import DataWarning, MixedlabError
 from mixedlab.engine.families import Family
 from mixedlab.engine.families import family as family_named
 from mixedlab.engine.terms import RandomTerm
-from mixedlab.inference.marginal import marginal_mean
+from mixedlab.errors import DataWarning, MixedlabError
+from mixedlab.inference.population_averaged import marginal_mean
 from mixedlab.labs.lab import Lab, Preset, Question, Statistic, choice, slider
 from mixedlab.labs.scene import Arrows, Axis, Dots, Drag, Lines, Mark, Meaning, Panel, Scene
+from mixedlab.models.gee.model import fit_marginal
 from mixedlab.models.generalized import fit_generalized
-from mixedlab.models.marginal_model import fit_marginal
 from mixedlab.simulate.draws import Draws
 
 Array = NDArray[np.float64]

@@ -18,9 +18,9 @@ from mixedlab.engine.terms import RandomTerm
 from mixedlab.labs.lab import Lab, Preset, Question, Statistic, choice, slider
 from mixedlab.labs.overdispersion_panels import describe
 from mixedlab.labs.responses_of_four_kinds import KINDS, Fits, Fitted, Kind, Sample
-from mixedlab.models.h_likelihood import fit_h_likelihood
-from mixedlab.models.hierarchical_data import HierarchicalData
-from mixedlab.models.random_families import random_family
+from mixedlab.models.hglm.data import HierarchicalData
+from mixedlab.models.hglm.h_likelihood import fit_h_likelihood
+from mixedlab.models.hglm.random_families import random_family
 from mixedlab.simulate.draws import Draws
 
 Array = NDArray[np.float64]

@@ -15,7 +15,7 @@ from mixedlab.labs.responses_of_four_kinds import (
     observed,
 )
 from mixedlab.labs.scene import Axis, Bars, Dots, Lines, Mark, Meaning, Panel, Scene, Shape, Texts
-from mixedlab.models.random_families import random_family
+from mixedlab.models.hglm.random_families import random_family
 
 Array = NDArray[np.float64]
 

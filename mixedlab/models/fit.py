@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from mixedlab.engine.layout import Layout, lower_triangle
 from mixedlab.engine.terms import RandomTerm
-from mixedlab.models.reporting import Report, Summary
+from mixedlab.inference.reporting import Report, Summary
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -23,11 +23,11 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from mixedlab.data.errors import DataError
 from mixedlab.engine.families import Family
 from mixedlab.engine.families import family as family_named
 from mixedlab.engine.joint_maximum import covariance
 from mixedlab.engine.terms import RandomTerm
+from mixedlab.errors import DataError
 from mixedlab.models.generalized_fit import GeneralizedFit
 from mixedlab.models.joint_likelihood import JointLikelihood, LaplaceWarning
 

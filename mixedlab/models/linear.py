@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from mixedlab.data.errors import DataError
 from mixedlab.engine.optimise import Minimum
 from mixedlab.engine.profiled import Evaluation, ProfiledDeviance
 from mixedlab.engine.terms import RandomTerm
+from mixedlab.errors import DataError
 from mixedlab.models.fit import MixedFit
 from mixedlab.models.residual import ResidualStructure, refuse_mixing, structure_from
 

@@ -21,8 +21,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mixedlab.data.errors import DataError, FormulaError, nearest
 from mixedlab.engine.terms import RandomTerm
+from mixedlab.errors import DataError, FormulaError, nearest
 
 if TYPE_CHECKING:
     import pandas as pd

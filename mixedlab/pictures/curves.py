@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from ..data.errors import MixedlabError, nearest
-from ..inference.profiles import Profile, profile
-from .style import BLUE, GREY, LIGHT, ORANGE, SKY, axes_or_new, term_of
+from mixedlab.errors import MixedlabError, nearest
+from mixedlab.inference.profiles import Profile, profile
+from mixedlab.pictures.style import BLUE, GREY, LIGHT, ORANGE, SKY, axes_or_new, term_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from ..models.fit import MixedFit
+    from mixedlab.models.fit import MixedFit
 
 _GRID = 60
 

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from ..data.errors import MixedlabError
-from .style import BLUE, GREY, LIGHT, ORANGE, axes_or_new, coef_of, term_of
+from mixedlab.errors import MixedlabError
+from mixedlab.pictures.style import BLUE, GREY, LIGHT, ORANGE, axes_or_new, coef_of, term_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from ..models.fit import MixedFit
+    from mixedlab.models.fit import MixedFit
 
 Array = NDArray[np.float64]
 _MOST_LABELS = 40

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..data.errors import DataError
-from .style import BLUE, GREY, ORANGE, axes_or_new
+from mixedlab.errors import DataError
+from mixedlab.pictures.style import BLUE, GREY, ORANGE, axes_or_new
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from ..models.association import Scan
+    from mixedlab.structures.kinship.association import Scan
 
 
 def qq(scan: Scan | ArrayLike, ax: Axes | None = None, *, level: float = 0.95) -> Axes:

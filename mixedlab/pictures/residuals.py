@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from ..data.errors import MixedlabError
-from ..inference.explained import standardised_residuals
-from ..models.linear import LinearFit
-from .style import BLUE, GREY, ORANGE
+from mixedlab.errors import MixedlabError
+from mixedlab.inference.explained import standardised_residuals
+from mixedlab.models.linear import LinearFit
+from mixedlab.pictures.style import BLUE, GREY, ORANGE
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from ..models.fit import MixedFit
+    from mixedlab.models.fit import MixedFit
 
 
 def residual_panels(fit: MixedFit, *, ax: Sequence[Axes] | None = None) -> NDArray[np.object_]:

@@ -4,13 +4,23 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ..inference.explained import variance_parts
-from .style import BLUE, GREEN, GREY, LIGHT, ORANGE, PURPLE, SKY, YELLOW, axes_or_new
+from mixedlab.inference.explained import variance_parts
+from mixedlab.pictures.style import (
+    BLUE,
+    GREEN,
+    GREY,
+    LIGHT,
+    ORANGE,
+    PURPLE,
+    SKY,
+    YELLOW,
+    axes_or_new,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from ..models.fit import MixedFit
+    from mixedlab.models.fit import MixedFit
 
 _NAMES = {"fixed": "fixed effects", "residual": "residual"}
 

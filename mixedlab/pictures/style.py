@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ..data.errors import MixedlabError, nearest
+from mixedlab.errors import MixedlabError, nearest
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from ..engine.terms import RandomTerm
-    from ..models.fit import MixedFit
+    from mixedlab.engine.terms import RandomTerm
+    from mixedlab.models.fit import MixedFit
 
 BLUE, ORANGE, GREEN, PURPLE = "#0072B2", "#D55E00", "#009E73", "#CC79A7"
 SKY, YELLOW, GREY, LIGHT = "#56B4E9", "#E69F00", "#777777", "#BBBBBB"

@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args, get_origin,
 import numpy as np
 from numpy.typing import NDArray
 
-from mixedlab.data.errors import MixedlabError, listed, nearest
+from mixedlab.errors import MixedlabError, listed, nearest
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -1,7 +1,6 @@
 """The pages around the chapters keep up with the chapters, the labs and the sources."""
 
 import re
-import sys
 from pathlib import Path
 
 import pytest
@@ -102,7 +101,6 @@ def test_citations_and_references_match():
 
 @pytest.fixture(scope="module")
 def readability():
-    sys.path.insert(0, str(ROOT / "benchmarks"))
     import readability
 
     return readability

@@ -15,13 +15,12 @@ from typing import Any
 import pytest
 from filelock import FileLock
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from self_contained import POLICY
+from serve import serving
+
+from tests.browser.steps import RECORD
 
 ROOT = Path(__file__).parents[2]
-sys.path.insert(0, str(ROOT / "book" / "_ext"))
-
-from self_contained import POLICY  # noqa: E402
-from serve import serving  # noqa: E402
-from steps import RECORD  # noqa: E402
 
 CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 CHROMIUM_FLAGS = (

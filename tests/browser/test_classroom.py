@@ -1,8 +1,9 @@
 """Many labs on one page: one Python for all, and each starts when the reader comes near."""
 
-from contents import labs_of
 from playwright.sync_api import expect
-from steps import LIVE_WITHIN, OpenLab
+
+from tests.browser.contents import labs_of
+from tests.browser.steps import LIVE_WITHIN, OpenLab
 
 PAGE = "appendices/classroom"
 FIRST, *_, LAST = labs_of(PAGE)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import re
-import sys
 from collections.abc import Iterator
 from dataclasses import asdict
 from functools import cache
@@ -21,10 +20,7 @@ from playwright.sync_api import Browser, Page, Route, expect
 from mixedlab.labs import front_end, serve
 from mixedlab.labs.print import pictures
 from mixedlab.labs.shell import shell
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "labs"))
-
-import every_mark
+from tests.labs import every_mark
 
 LAB = every_mark.LAB
 HOME = "http://lab.test/"

@@ -5,12 +5,13 @@ from contextlib import contextmanager
 from threading import Thread
 
 import pytest
-from conftest import fresh_context
-from contents import labs_of, pages
 from playwright.sync_api import expect
 from self_contained import POLICY
 from serve import make_server
-from steps import LIVE_WITHIN
+
+from tests.browser.conftest import fresh_context
+from tests.browser.contents import labs_of, pages
+from tests.browser.steps import LIVE_WITHIN
 
 PAGE = next(p for p in pages() if labs_of(p))
 

@@ -3,12 +3,12 @@
 from urllib.parse import quote
 
 import pytest
-from conftest import fresh_context
-from contents import page_of_lab
 from playwright.sync_api import expect
-from steps import LIVE_WITHIN, OpenLab, assert_same
 
 from mixedlab.labs import catalogue
+from tests.browser.conftest import fresh_context
+from tests.browser.contents import page_of_lab
+from tests.browser.steps import LIVE_WITHIN, OpenLab, assert_same
 
 LABS = page_of_lab()
 every_lab = pytest.mark.parametrize("name", LABS)

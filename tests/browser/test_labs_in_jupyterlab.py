@@ -12,9 +12,10 @@ from pathlib import Path
 import nbformat
 import notebooks
 import pytest
-from conftest import fresh_context
 from playwright.sync_api import expect
-from steps import OpenLab
+
+from tests.browser.conftest import fresh_context
+from tests.browser.steps import OpenLab
 
 NAME = "three-poolings"
 

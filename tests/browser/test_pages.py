@@ -6,9 +6,10 @@ from urllib.parse import unquote, urldefrag, urljoin
 import assets
 import pytest
 from bs4 import BeautifulSoup
-from contents import labs_of, pages
 from playwright.sync_api import expect
-from steps import LIVE_WITHIN
+
+from tests.browser.contents import labs_of, pages
+from tests.browser.steps import LIVE_WITHIN
 
 every_page = pytest.mark.parametrize("name", pages())
 WIDTHS = (400, 1280, 1920)

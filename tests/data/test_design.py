@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mixedlab.data.design import build_design
-from mixedlab.data.errors import DataError, DataWarning, FormulaError
+from mixedlab.errors import DataError, DataWarning, FormulaError
 
 
 @pytest.fixture
@@ -337,7 +337,7 @@ def test_formula_errors_point_at_their_place(table, formula, place, says):
     ],
 )
 @pytest.mark.filterwarnings("ignore:divide by zero")
-@pytest.mark.filterwarnings("ignore::mixedlab.data.errors.DataWarning")
+@pytest.mark.filterwarnings("ignore::mixedlab.errors.DataWarning")
 def test_data_errors_name_what_is_wrong(table, change, formula, says):
     with pytest.raises(DataError, match=says):
         build_design(formula, table.assign(**change))

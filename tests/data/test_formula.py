@@ -4,8 +4,8 @@ import pickle
 
 import pytest
 
-from mixedlab.data.errors import FormulaError
 from mixedlab.data.formula import parse
+from mixedlab.errors import FormulaError
 
 
 def bars(formula):

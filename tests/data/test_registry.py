@@ -1,14 +1,14 @@
 import hashlib
 import json
-from pathlib import Path
 
 import pandas as pd
 import pytest
 
 import mixedlab as ml
 from mixedlab.data.registry import registry
+from tests import paths
 
-REFERENCE = Path(__file__).parents[1] / "reference"
+REFERENCE = paths.REFERENCE
 NAMES = sorted(registry())
 
 

@@ -1,18 +1,13 @@
 """The profiled deviance against dense matrices, its derivatives against differences."""
 
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
 
-from mixedlab.data.errors import DataError
 from mixedlab.engine import elimination
 from mixedlab.engine.profiled import PerfectFitError, ProfiledDeviance, lower_factor
 from mixedlab.engine.terms import RandomTerm
-
-sys.path.insert(0, str(Path(__file__).parent))
-from dense_oracle import Dense
+from mixedlab.errors import DataError
+from tests.engine.dense_oracle import Dense
 
 N = 90
 

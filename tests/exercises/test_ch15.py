@@ -1,5 +1,4 @@
 import json
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -7,9 +6,10 @@ import pytest
 import mixedlab as ml
 from mixedlab.answers import of_chapter
 from mixedlab.exercises import ch15
+from tests import paths
 
 TASKS = of_chapter(15)
-REFERENCE = json.loads((Path(__file__).parents[1] / "reference" / "toenail.json").read_text())
+REFERENCE = json.loads((paths.REFERENCE / "toenail.json").read_text())
 
 
 def test_the_answers_are_those_of_other_programs():

@@ -1,13 +1,13 @@
 import json
-from pathlib import Path
 
 import pytest
 
 import mixedlab as ml
 from mixedlab.answers import of_chapter
+from tests import paths
 
 TASKS = of_chapter(17)
-REFERENCE = Path(__file__).parents[1] / "reference" / "hglm.json"
+REFERENCE = paths.REFERENCE / "hglm.json"
 
 
 def test_the_answers_are_the_book_s():

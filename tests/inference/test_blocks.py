@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 import mixedlab as ml
-from mixedlab.data.errors import DataError
+from mixedlab.errors import DataError
 from mixedlab.inference import blocks as blocks_module
 from mixedlab.inference.blocks import RandomBlocks
 from mixedlab.inference.curvature import Curvature

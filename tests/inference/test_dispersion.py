@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 import mixedlab as ml
-from mixedlab.data.errors import DataError
+from mixedlab.errors import DataError
 
 TICKS = "TICKS ~ YEAR + cHEIGHT + (1 | BROOD) + (1 | LOCATION)"
 

@@ -1,20 +1,18 @@
 """ICC, R squared and conditional AIC: published figures and what they must equal."""
 
 import json
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
 import mixedlab as ml
-from mixedlab.data.errors import MixedlabError
+from mixedlab.errors import MixedlabError
 from mixedlab.inference.explained import variance_parts
 from mixedlab.models.linear import fit_linear
+from tests import paths
 
-REFERENCE = json.loads(
-    (Path(__file__).parents[1] / "reference" / "inference.json").read_text(encoding="utf-8")
-)
+REFERENCE = json.loads((paths.REFERENCE / "inference.json").read_text(encoding="utf-8"))
 
 
 def sleep(key):

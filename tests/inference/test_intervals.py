@@ -2,7 +2,6 @@
 
 import json
 import warnings
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -10,16 +9,15 @@ import pytest
 from scipy import stats
 
 import mixedlab as ml
-from mixedlab.data.errors import MixedlabError
+from mixedlab.errors import MixedlabError
 from mixedlab.inference.explained import standardised_residuals
 from mixedlab.inference.intervals import bootstrap
 from mixedlab.inference.profiles import by_maximum_likelihood, profile
 from mixedlab.inference.replication import ReplicationWarning
 from mixedlab.inference.variances import VarianceHeld, held, parameters_of
+from tests import paths
 
-REFERENCE = json.loads(
-    (Path(__file__).parents[1] / "reference" / "inference.json").read_text(encoding="utf-8")
-)
+REFERENCE = json.loads((paths.REFERENCE / "inference.json").read_text(encoding="utf-8"))
 Z = stats.norm.ppf(0.975)
 
 

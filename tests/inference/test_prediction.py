@@ -1,19 +1,17 @@
 """Predictions: published figures, brute-force variances, coverage of new observations."""
 
 import json
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
 import mixedlab as ml
-from mixedlab.data.errors import DataError, MixedlabError
+from mixedlab.errors import DataError, MixedlabError
 from mixedlab.models.linear import fit_linear
+from tests import paths
 
-REFERENCE = json.loads(
-    (Path(__file__).parents[1] / "reference" / "inference.json").read_text(encoding="utf-8")
-)
+REFERENCE = json.loads((paths.REFERENCE / "inference.json").read_text(encoding="utf-8"))
 
 
 @pytest.fixture(scope="module")

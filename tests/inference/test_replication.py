@@ -11,7 +11,7 @@ from functools import partial
 import numpy as np
 import pytest
 
-from mixedlab.data.errors import MixedlabError
+from mixedlab.errors import MixedlabError
 from mixedlab.inference.replication import _can_be_sent, generator, replicate
 
 

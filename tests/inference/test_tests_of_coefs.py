@@ -1,7 +1,6 @@
 """Degrees of freedom against lmerTest's and pbkrtest's figures and against exact t tests."""
 
 import json
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -9,12 +8,11 @@ import pytest
 from scipy import stats
 
 import mixedlab as ml
-from mixedlab.data.errors import MixedlabError
+from mixedlab.errors import MixedlabError
 from mixedlab.inference.tests_of_coefs import _Derivatives
+from tests import paths
 
-REFERENCE = json.loads(
-    (Path(__file__).parents[1] / "reference" / "inference.json").read_text(encoding="utf-8")
-)
+REFERENCE = json.loads((paths.REFERENCE / "inference.json").read_text(encoding="utf-8"))
 CASES = [k for k in REFERENCE if k.endswith(("satterthwaite", "kenward_roger"))]
 
 

@@ -2,11 +2,11 @@ import subprocess
 import sys
 from pathlib import Path
 
-import every_mark
 import pytest
 
 import mixedlab as ml
 from mixedlab.labs import catalogue
+from tests.labs import every_mark
 
 FOLDER = Path(catalogue.__file__).parent
 

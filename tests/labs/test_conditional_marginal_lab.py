@@ -5,10 +5,9 @@ import time
 
 import numpy as np
 import pytest
-from fuzz import check_lab
 
 from mixedlab.engine.terms import RandomTerm
-from mixedlab.inference.marginal import marginal_coefs
+from mixedlab.inference.population_averaged import marginal_coefs
 from mixedlab.labs.conditional_marginal import (
     LAB,
     NODES,
@@ -21,6 +20,7 @@ from mixedlab.labs.conditional_marginal import (
     truth_of,
 )
 from mixedlab.models.generalized import fit_generalized
+from tests.labs.fuzz import check_lab
 
 ATTACKS = LAB.presets[1].state
 MILD = {"log": {"sd": 1.0, "slope": -1.0}, "identity": {}, "probit": {"sd": 1.5}, "logit": {}}

@@ -1,12 +1,12 @@
-import every_mark
 import numpy as np
 import pytest
-from fuzz import check_panel, patient
 from hypothesis import given
 from hypothesis import strategies as st
 
 from mixedlab.labs.distributions import describe_distribution, distribution_panel, nice_range
 from mixedlab.labs.scene import Bars, Dots
+from tests.labs import every_mark
+from tests.labs.fuzz import check_panel, patient
 
 LAB = every_mark.LAB
 NUMBERS = st.floats(-1e9, 1e9).filter(lambda v: v == 0 or abs(v) > 1e-9)

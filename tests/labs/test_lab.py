@@ -1,13 +1,13 @@
 from dataclasses import asdict, dataclass, replace
 
-import every_mark
 import pytest
-from fuzz import patient
 from hypothesis import given
 from hypothesis import strategies as st
 
 from mixedlab.labs.lab import MAX_SEED, Lab, replicate_seed, slider
 from mixedlab.labs.regression_to_the_mean import LAB as SMALL
+from tests.labs import every_mark
+from tests.labs.fuzz import patient
 
 LAB = every_mark.LAB
 JUNK = st.recursive(

@@ -3,7 +3,6 @@ import xml.etree.ElementTree as ET
 from pathlib import Path
 from typing import get_args
 
-import every_mark
 import pytest
 from matplotlib.figure import Figure
 
@@ -11,6 +10,7 @@ from mixedlab.labs import catalogue, front_end
 from mixedlab.labs.print import PALETTE, figure, pictures
 from mixedlab.labs.scene import Meaning
 from mixedlab.labs.shell import panel_ratio
+from tests.labs import every_mark
 
 LABS = [every_mark.LAB, *map(catalogue.get, catalogue.names())]
 SVG = "{http://www.w3.org/2000/svg}"

@@ -5,7 +5,6 @@ import time
 
 import numpy as np
 import pytest
-from fuzz import check_lab
 from scipy import stats
 
 from mixedlab.labs.balanced_tests import TESTS, chi_squared, p_values, standard_errors, summarise
@@ -21,6 +20,7 @@ from mixedlab.labs.pseudoreplication import (
 )
 from mixedlab.simulate.cells_in_donors import cells
 from mixedlab.simulate.draws import Draws
+from tests.labs.fuzz import check_lab
 
 
 def marks(scene, panel):

@@ -6,7 +6,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from fuzz import check_lab
 
 from mixedlab.engine.terms import RandomTerm
 from mixedlab.labs.lab import replicate_seed
@@ -21,6 +20,7 @@ from mixedlab.labs.random_slopes import (
     simulate,
 )
 from mixedlab.models.linear import fit_linear
+from tests.labs.fuzz import check_lab
 
 
 def run(**state):

@@ -5,7 +5,6 @@ import time
 
 import numpy as np
 import pytest
-from fuzz import check_lab
 from scipy import stats
 
 from mixedlab.engine.terms import RandomTerm
@@ -21,6 +20,7 @@ from mixedlab.labs.ranking import (
     simulate,
 )
 from mixedlab.models.linear import fit_linear
+from tests.labs.fuzz import check_lab
 
 
 def marks(scene, panel):

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
-from fuzz import check_lab
 
 from mixedlab.labs.regression_to_the_mean import LAB, State
+from tests.labs.fuzz import check_lab
 
 
 def test_stands_every_state():

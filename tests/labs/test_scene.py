@@ -1,11 +1,11 @@
 import json
 
-import every_mark
 import numpy as np
 import pytest
-from fuzz import check_lab, check_panel, check_scene
 
 from mixedlab.labs.scene import Axis, Bars, Cells, Dots, Drag, Lines, Panel, Scene, plain
+from tests.labs import every_mark
+from tests.labs.fuzz import check_lab, check_panel, check_scene
 
 LAB = every_mark.LAB
 

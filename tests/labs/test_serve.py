@@ -1,15 +1,15 @@
 import json
 from dataclasses import asdict, replace
 
-import every_mark
 import numpy as np
 import pytest
-from fuzz import patient
 from hypothesis import given
 from hypothesis import strategies as st
 
 from mixedlab.labs import catalogue, serve
 from mixedlab.labs.scene import Axis, Dots, Panel, Scene
+from tests.labs import every_mark
+from tests.labs.fuzz import patient
 
 LAB = every_mark.LAB
 SMALL = "regression-to-the-mean"

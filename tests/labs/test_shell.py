@@ -3,12 +3,12 @@ from collections import Counter
 from dataclasses import replace
 from html.parser import HTMLParser
 
-import every_mark
 import pytest
 
 from mixedlab.labs import catalogue
 from mixedlab.labs.scene import Dots
 from mixedlab.labs.shell import has_truth, legend_marks, panel_ratio, shell, swatch
+from tests.labs import every_mark
 
 LABS = [every_mark.LAB, *map(catalogue.get, catalogue.names())]
 VOID = {"input", "path", "br"}

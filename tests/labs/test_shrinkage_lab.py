@@ -7,7 +7,6 @@ import time
 import numpy as np
 import pandas as pd
 import pytest
-from fuzz import check_lab
 
 import mixedlab as ml
 from mixedlab.labs.shrinkage import (
@@ -26,6 +25,7 @@ from mixedlab.labs.shrinkage import (
     simulate,
 )
 from mixedlab.simulate.patients_in_hospitals import hospitals
+from tests.labs.fuzz import check_lab
 
 
 def marks(scene, panel):

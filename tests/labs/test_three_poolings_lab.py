@@ -5,7 +5,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from fuzz import check_lab
 
 from mixedlab.inference.james_stein import arcsine_scale
 from mixedlab.labs.lab import replicate_seed
@@ -21,6 +20,7 @@ from mixedlab.labs.three_poolings import (
     season,
     simulate,
 )
+from tests.labs.fuzz import check_lab
 
 
 def run(**state):

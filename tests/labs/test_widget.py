@@ -1,6 +1,5 @@
 from dataclasses import asdict, dataclass, replace
 
-import every_mark
 import ipywidgets
 import pytest
 import traitlets
@@ -8,6 +7,7 @@ import traitlets
 from mixedlab.labs import front_end
 from mixedlab.labs.lab import slider
 from mixedlab.labs.widget import make_widget
+from tests.labs import every_mark
 
 LAB = every_mark.LAB
 

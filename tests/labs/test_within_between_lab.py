@@ -6,12 +6,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from fuzz import check_lab
 
 from mixedlab.engine.terms import RandomTerm
 from mixedlab.labs.lab import replicate_seed
 from mixedlab.labs.within_between import LAB, PERSONS, State, fit, scene, simulate
 from mixedlab.models.linear import fit_linear
+from tests.labs.fuzz import check_lab
 
 
 def run(**state):

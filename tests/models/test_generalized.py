@@ -3,7 +3,6 @@
 import json
 import re
 import warnings
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -11,8 +10,9 @@ import pytest
 
 import mixedlab as ml
 from mixedlab.models.generalized import LaplaceWarning
+from tests import paths
 
-REFERENCE = Path(__file__).parents[1] / "reference"
+REFERENCE = paths.REFERENCE
 FAMILY = {"nbinom2": "negative_binomial", "Gamma": "gamma", "betabinomial": "beta_binomial"}
 CONTRACEPTION = {"livch": ["0", "1", "2", "3+"]}
 

@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import mixedlab as ml
-from mixedlab.data.errors import MixedlabError
 from mixedlab.engine.families import family
 from mixedlab.engine.terms import RandomTerm
+from mixedlab.errors import MixedlabError
 from mixedlab.inference.separation import SeparationError
 from mixedlab.models.generalized import LaplaceWarning, fit_generalized
 

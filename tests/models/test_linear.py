@@ -1,18 +1,18 @@
 """`ml.lmm` against published fits, closed forms, and what it must refuse."""
 
 import json
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
 import mixedlab as ml
-from mixedlab.data.errors import DataError
 from mixedlab.engine.terms import RandomTerm
+from mixedlab.errors import DataError
 from mixedlab.models.linear import fit_linear
+from tests import paths
 
-REFERENCE = Path(__file__).parents[1] / "reference"
+REFERENCE = paths.REFERENCE
 CASES = json.loads((REFERENCE / "lmm.json").read_text())
 CASES += [
     case

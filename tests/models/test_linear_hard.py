@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 
 import mixedlab as ml
-from mixedlab.data.errors import DataError
 from mixedlab.engine.terms import RandomTerm
+from mixedlab.errors import DataError
 from mixedlab.models.linear import fit_linear
 
 

@@ -1,23 +1,18 @@
 """Residual structures against published fits and dense matrices."""
 
 import json
-import sys
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
 import mixedlab as ml
-from mixedlab.data.errors import DataError, FormulaError
+from mixedlab.errors import DataError, FormulaError
 from mixedlab.models.residual import AR1, Diagonal, Unstructured
+from tests import paths
+from tests.engine.dense_oracle import Dense
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "engine"))
-from dense_oracle import Dense
-
-CASES = json.loads(
-    (Path(__file__).parents[1] / "reference" / "residual_structures.json").read_text()
-)
+CASES = json.loads((paths.REFERENCE / "residual_structures.json").read_text())
 
 
 def orthodont():

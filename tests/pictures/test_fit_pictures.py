@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 import mixedlab as ml
-from mixedlab.data.errors import MixedlabError
+from mixedlab.errors import MixedlabError
 from mixedlab.inference.explained import variance_parts
 from mixedlab.inference.profiles import profile
 from mixedlab.pictures.effects import own_estimates

@@ -1,6 +1,6 @@
-from pathlib import Path
-
 import matplotlib as mpl
+
+from tests import paths
 
 mpl.use("Agg")
 import numpy as np
@@ -10,7 +10,7 @@ from matplotlib import pyplot as plt
 import mixedlab as ml
 from mixedlab.pictures.genome import manhattan, qq
 
-DATA = Path(__file__).parents[1] / "reference" / "data" / "mouse_gwas.npz"
+DATA = paths.REFERENCE / "data" / "mouse_gwas.npz"
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import mixedlab as ml
-from mixedlab.data.errors import MixedlabError
+from mixedlab.errors import MixedlabError
 
 SCENARIOS = sorted(ml.simulate.scenarios())
 

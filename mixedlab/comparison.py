@@ -1,0 +1,247 @@
+"""Compare two nested mixed models by likelihood ratio, with the boundary taken seriously.
+
+A variance cannot be negative. Where the smaller model sets one to zero, the ratio is half the
+time smaller than chi-squared says: with one new random coefficient that brings k covariances
+the reference is an equal mixture of chi-squared with k and k + 1 degrees of freedom.
+
+References
+----------
+Self & Liang (1987), J. Am. Stat. Assoc. 82, 605-610; Stram & Lee (1994), Biometrics 50,
+1171-1177.
+"""
+
+from __future__ import annotations
+
+from concurrent.futures import Executor
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mixedlab.engine.terms import RandomTerm
+from mixedlab.errors import MixedlabError, listed
+from mixedlab.inference.prediction import draw_response
+from mixedlab.inference.replication import only_own_warnings, replicate
+from mixedlab.inference.reporting import Report, Summary
+from mixedlab.models.fit import MixedFit
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True, repr=False)
+class Comparison(Report):
+    """A likelihood-ratio test of two nested fits.
+
+    Attributes
+    ----------
+    chisq : float
+        Deviance of the smaller model less that of the larger.
+    df : int
+        Number of parameters between them.
+    p : float
+        By the reference that is right: chi-squared, or the mixture at the boundary.
+    p_naive : float
+        By plain chi-squared with ``df`` degrees of freedom, whatever the boundary.
+    mixture : tuple of (float, int)
+        Weights and degrees of freedom of the reference; one pair for plain chi-squared.
+    note : str
+        What the reference is and why, in words.
+    table : DataFrame
+        Both models: formula, n_params, loglik, aic, bic.
+    """
+
+    chisq: float
+    df: int
+    p: float
+    p_naive: float
+    mixture: tuple[tuple[float, int], ...]
+    note: str
+    table: pd.DataFrame
+
+    def summary(self) -> Summary:
+        """The test and both models."""
+        lines = [
+            f"Likelihood ratio {self.chisq:.4f}, {self.df} parameters between, p = {self.p:.4g}",
+            self.note,
+        ]
+        return Summary("Comparison of nested models", lines, {"Models": self.table})
+
+    def __repr__(self) -> str:
+        return str(self.summary())
+
+
+def compare(
+    fit0: MixedFit,
+    fit1: MixedFit,
+    *,
+    bootstrap: int = 0,
+    seed: int = 1,
+    executor: Executor | None = None,
+) -> Comparison:
+    """Likelihood-ratio test of two nested fits to the same data, in either order.
+
+    Parameters
+    ----------
+    fit0, fit1 : MixedFit
+    bootstrap : int
+        With a number, ``p`` is the share of so many ratios, simulated from the smaller model,
+        that are as large (add one to both counts): exact up to simulation, needed where several
+        variances are zero at once.
+    seed, executor
+        Of the simulation, as in ``ml.replicate``.
+
+    Raises
+    ------
+    MixedlabError
+        Fits to different rows or responses or of different families; REML fits with different
+        fixed effects, or REML against ML; models that are not nested.
+    """
+    import pandas as pd
+    from scipy import stats
+
+    for fit in (fit0, fit1):
+        if not isinstance(fit, MixedFit):
+            raise MixedlabError(
+                f"compare is for fits that have a likelihood, not {type(fit).__name__}. For "
+                "estimating equations compare qic."
+            )
+    small, large = sorted((fit0, fit1), key=lambda fit: fit.n_params)
+    _refuse_incomparable(small, large)
+    df = large.n_params - small.n_params
+    n_new = _new_coefficients(small, large)
+    chisq = _ratio(small, large)
+    mixture, note = _reference(df, n_new)
+    p = sum(w * float(stats.chi2.sf(chisq, k)) if k else w * (chisq <= 0) for w, k in mixture)
+    if bootstrap:
+        study = partial(_ratio_once, replace(small, design=None), replace(large, design=None))
+        with only_own_warnings():
+            ratios = replicate(study, bootstrap, seed, executor, progress=False).table["value"]
+        p = float((np.sum(ratios >= chisq) + 1) / (len(ratios) + 1))
+        note = f"Reference: {len(ratios)} ratios simulated from the smaller model."
+    table = pd.DataFrame(
+        {
+            "formula": [f.formula for f in (small, large)],
+            "n_params": [f.n_params for f in (small, large)],
+            "loglik": [f.loglik for f in (small, large)],
+            "aic": [f.aic for f in (small, large)],
+            "bic": [f.bic for f in (small, large)],
+        },
+        index=["smaller", "larger"],
+    )
+    return Comparison(chisq, df, p, float(stats.chi2.sf(chisq, df)), mixture, note, table)
+
+
+def _ratio_once(small: MixedFit, large: MixedFit, rng: np.random.Generator) -> float:
+    y = draw_response(small, rng)
+    return _ratio(small.refit(y), large.refit(y))
+
+
+def _ratio(small: MixedFit, large: MixedFit) -> float:
+    """Fall of the deviance; what the minimisers leave open is no fall."""
+    ratio = float(small.criterion - large.criterion)
+    return ratio if ratio > 1e-7 * max(1.0, 1e-3 * abs(small.criterion)) else 0.0
+
+
+def _reference(df: int, n_new: int) -> tuple[tuple[tuple[float, int], ...], str]:
+    if n_new == 0:
+        return ((1.0, df),), f"Reference: chi-squared with {df} degrees of freedom."
+    if n_new == 1:
+        return (
+            ((0.5, df - 1), (0.5, df)),
+            f"The smaller model sets one variance to zero, its boundary. Reference: half "
+            f"chi-squared with {df - 1}, half with {df} degrees of freedom.",
+        )
+    return (
+        ((1.0, df),),
+        f"The smaller model sets {n_new} variances to zero, their boundary: chi-squared with {df} "
+        "degrees of freedom gives too large a p. For an exact one use bootstrap=1000.",
+    )
+
+
+def _refuse_incomparable(small: MixedFit, large: MixedFit) -> None:
+    if small.n_params == large.n_params:
+        raise MixedlabError("Both models have the same number of parameters: none is nested.")
+    if small.family != large.family or getattr(small, "link", "") != getattr(large, "link", ""):
+        raise MixedlabError("The models have different families or links: they do not compare.")
+    if getattr(small, "nagq", 1) != getattr(large, "nagq", 1):
+        raise MixedlabError("The models were fitted with different nagq: use the same.")
+    if getattr(small, "method", "") != getattr(large, "method", ""):
+        raise MixedlabError(
+            f"One model is fitted by {small.method}, the other by {large.method}: use one method."
+        )
+    kinds = [getattr(fit, "random_families", {}) for fit in (small, large)]
+    for group in set(kinds[0]) & set(kinds[1]):
+        if kinds[0][group] != kinds[1][group]:
+            raise MixedlabError(
+                f"The effects of {group!r} are {kinds[0][group]} in one model and "
+                f"{kinds[1][group]} in the other: neither is nested. Compare their aic."
+            )
+    if small.n_obs != large.n_obs or not np.array_equal(small.y, large.y):
+        raise MixedlabError(
+            f"The models were fitted to different rows or responses ({small.n_obs} and "
+            f"{large.n_obs} rows). Leave out rows with missing values before you fit both."
+        )
+    for name in ("weights", "offset"):
+        a, b = getattr(small, name), getattr(large, name)
+        if (a is None) != (b is None) or (a is not None and not np.array_equal(a, b)):
+            raise MixedlabError(f"The models have different {name}: they do not compare.")
+    if small.reml != large.reml:
+        raise MixedlabError("One model is fitted by REML, the other by ML: use the same.")
+    structure = getattr(small, "residual", None)
+    if structure is not None and type(structure) is not type(getattr(large, "residual", None)):
+        raise MixedlabError(
+            "The models are not nested: the larger one lacks the residual structure of the smaller."
+        )
+    if not _within(small.X, large.X):
+        raise MixedlabError(
+            "The models are not nested: the smaller one has fixed effects that the larger lacks. "
+            "Compare their aic."
+        )
+    if small.reml and small.X.shape[1] != large.X.shape[1]:
+        raise MixedlabError(
+            "REML criteria of models with different fixed effects do not compare: fit both with "
+            "reml=False."
+        )
+
+
+def _within(small: Array, large: Array) -> bool:
+    """Whether the columns of ``small`` are combinations of those of ``large``."""
+    if small.shape[1] == 0:
+        return True
+    scale = np.linalg.norm(large, axis=0)
+    coefs = np.linalg.lstsq(large / np.where(scale > 0, scale, 1.0), small, rcond=None)[0]
+    rest = small - (large / np.where(scale > 0, scale, 1.0)) @ coefs
+    return bool(np.all(np.linalg.norm(rest, axis=0) <= 1e-8 * np.linalg.norm(small, axis=0)))
+
+
+def _new_coefficients(small: MixedFit, large: MixedFit) -> int:
+    """Number of random coefficients of the larger model that the smaller one has not.
+
+    Raises where the smaller has one that the larger lacks.
+    """
+    missing = [t for t in small.terms if not any(_covers(u, t) for u in large.terms)]
+    if missing:
+        names = [f"({' + '.join(t.names)} | {t.group})" for t in missing]
+        raise MixedlabError(
+            f"The models are not nested: the larger one lacks {listed(names)}. Compare their aic."
+        )
+    return sum(t.n_coefs for t in large.terms) - sum(t.n_coefs for t in small.terms)
+
+
+def _covers(large: RandomTerm, small: RandomTerm) -> bool:
+    """Whether a term has the same groups and, as combinations, all columns of another."""
+    return (
+        large.n_levels == small.n_levels
+        and _same_partition(large, small)
+        and _within(small.Z, large.Z)
+    )
+
+
+def _same_partition(a: RandomTerm, b: RandomTerm) -> bool:
+    pairs = a.index.astype(np.int64) * b.n_levels + b.index
+    return len(np.unique(pairs)) == a.n_levels

@@ -1,0 +1,333 @@
+r"""Distributions of the random effect u in a hierarchical generalised linear model.
+
+The mean of y given u is ``g^-1(X beta + v(u))``. The effect enters on the scale ``v``, and each
+family here is written by the log density of ``v``, with the Jacobian of ``u(v)`` in it:
+
+================ ============== ================== ==================== ======================
+family           u(v)           distribution of u  log density of v     constraint
+================ ============== ================== ==================== ======================
+gaussian         v              N(0, lambda)       -v^2 / (2 lambda)    E v = 0
+gamma            exp v          shape a, rate a    a v - a exp(v)       E u = 1
+inverse_gamma    exp v          shape a+1, scale a -(a+1) v - a exp(-v) E u = 1
+beta             1/(1+exp(-v))  Beta(a, a)         a log u + a log(1-u) E u = 1/2 and E v = 0
+================ ============== ================== ==================== ======================
+
+up to constants, with ``lambda = 1/a`` for gamma and inverse gamma, ``lambda = 1/(2a)`` for beta.
+The constraint is needed: without it the mean of v and the intercept could trade places.
+
+**Augmented response.** Each density has the form of a generalised linear model for one made-up
+response psi with mean u, variance function V and dispersion ``scale``:
+
+    score = (psi - u) u'(v) / (V(u) scale),   information = u'(v)^2 / (V(u) scale)
+
+with psi = 0, 1, 1/(1 + lambda), 1/2; V = 1, u, u^2, u(1 - u); and scale = lambda, save for the
+inverse gamma lambda / (1 + lambda). So the random effects can be estimated as if they were
+coefficients, with one more row of data for each.
+
+Source: Lee and Nelder (1996), "Hierarchical generalized linear models", JRSS B 58:619; Lee,
+Nelder and Pawitan, *Generalized Linear Models with Random Effects* (2017), chapter 6. The
+inverse gamma's psi and scale here belong to v = log u; the book's belong to v = -1/u.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import betaincinv, expit, gammainccinv, gammaincinv, gammaln, ndtri, psi
+
+from mixedlab.errors import MixedlabError, nearest
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class RandomFamily:
+    """A distribution of u; the module's table says what v, lambda and psi are."""
+
+    name: str
+    scale_name: str  # what v is
+    constraint: str
+    centre: float  # u at v = 0
+
+    def u(self, v: Array) -> Array:
+        """Effect u at v."""
+        raise NotImplementedError
+
+    def logpdf(self, v: Array, lam: float) -> Array:
+        """Log density of v."""
+        raise NotImplementedError
+
+    def score(self, v: Array, lam: float) -> Array:
+        """Derivative of ``logpdf`` in v."""
+        raise NotImplementedError
+
+    def curvature(self, v: Array, lam: float) -> Array:
+        """Minus the second derivative of ``logpdf`` in v; positive, as all are log-concave."""
+        raise NotImplementedError
+
+    def score_log_lambda(self, v: Array, lam: float) -> Array:
+        """Derivative of ``logpdf`` in log lambda."""
+        raise NotImplementedError
+
+    def psi(self, lam: Array) -> Array:
+        """Made-up response of the augmented model."""
+        raise NotImplementedError
+
+    def scale(self, lam: Array) -> Array:
+        """Dispersion of the augmented model."""
+        return lam
+
+    def lambda_of_scale(self, scale: Array) -> Array:
+        """Inverse of ``scale``."""
+        return scale
+
+    def deviance(self, v: Array, lam: Array) -> Array:
+        """Deviance of psi against u, without the dispersion."""
+        raise NotImplementedError
+
+    def augmented_curvature(self, v: Array) -> Array:
+        """u'(v)^2 / V(u): the information of an augmented row at dispersion 1."""
+        raise NotImplementedError
+
+    def augmented_score(self, v: Array, lam: Array) -> Array:
+        """(psi - u) u'(v) / V(u): the score of an augmented row at dispersion 1."""
+        raise NotImplementedError
+
+    def quantile(self, p: Array, lam: float) -> Array:
+        """Quantile of v at p."""
+        raise NotImplementedError
+
+    def v(self, u: Array) -> Array:
+        """Scale v at an effect u."""
+        raise NotImplementedError
+
+    def slope(self, v: Array) -> Array:
+        """Derivative of u in v."""
+        raise NotImplementedError
+
+    def variance_of_v(self, lam: float) -> float:
+        """Variance of v."""
+        raise NotImplementedError
+
+
+class _Gaussian(RandomFamily):
+    def u(self, v):
+        return v
+
+    def logpdf(self, v, lam):
+        return -0.5 * (np.log(2 * np.pi * lam) + v**2 / lam)
+
+    def score(self, v, lam):
+        return -v / lam
+
+    def curvature(self, v, lam):
+        return np.ones_like(v) / lam
+
+    def score_log_lambda(self, v, lam):
+        return 0.5 * (v**2 / lam - 1)
+
+    def psi(self, lam):
+        return np.zeros_like(lam)
+
+    def deviance(self, v, lam):
+        return v**2
+
+    def augmented_curvature(self, v):
+        return np.ones_like(v)
+
+    def augmented_score(self, v, lam):
+        return -v
+
+    def quantile(self, p, lam):
+        return np.sqrt(lam) * ndtri(p)
+
+    def v(self, u):
+        return u
+
+    def slope(self, v):
+        return np.ones_like(v)
+
+    def variance_of_v(self, lam):
+        return lam
+
+
+class _Positive(RandomFamily):
+    """v = log u."""
+
+    def u(self, v):
+        return np.exp(v)
+
+    def v(self, u):
+        return np.log(u)
+
+    def slope(self, v):
+        return np.exp(v)
+
+
+class _Gamma(_Positive):
+    def logpdf(self, v, lam):
+        a = 1 / lam
+        # expm1 keeps exp(v) - 1 - v exact for effects near 0, where 1/lambda multiplies it
+        return log_constant(a) - a * (np.expm1(v) - v)
+
+    def score(self, v, lam):
+        return -np.expm1(v) / lam
+
+    def curvature(self, v, lam):
+        return np.exp(v) / lam
+
+    def score_log_lambda(self, v, lam):
+        a = 1 / lam
+        return -a * (np.log(a) - psi(a) - (np.expm1(v) - v))
+
+    def psi(self, lam):
+        return np.ones_like(lam)
+
+    def deviance(self, v, lam):
+        return 2 * (np.expm1(v) - v)
+
+    def augmented_curvature(self, v):
+        return np.exp(v)
+
+    def augmented_score(self, v, lam):
+        return -np.expm1(v)
+
+    def quantile(self, p, lam):
+        return np.log(np.maximum(gammaincinv(1 / lam, p) * lam, np.finfo(float).tiny))
+
+    def variance_of_v(self, lam):
+        return _trigamma(1 / lam)
+
+
+class _InverseGamma(_Positive):
+    def logpdf(self, v, lam):
+        a = 1 / lam
+        return log_constant(a) - v - a * (np.expm1(-v) + v)
+
+    def score(self, v, lam):
+        return -1 + np.expm1(-v) / lam
+
+    def curvature(self, v, lam):
+        return np.exp(-v) / lam
+
+    def score_log_lambda(self, v, lam):
+        a = 1 / lam
+        return -a * (np.log(a) + 1 / a - psi(a + 1) - (np.expm1(-v) + v))
+
+    def psi(self, lam):
+        return 1 / (1 + lam)
+
+    def scale(self, lam):
+        return lam / (1 + lam)
+
+    def lambda_of_scale(self, scale):
+        return scale / np.maximum(1 - scale, 1e-8)
+
+    def deviance(self, v, lam):
+        ratio = self.psi(lam) * np.exp(-v)
+        return 2 * (ratio - 1 - np.log(ratio))
+
+    def augmented_curvature(self, v):
+        return np.ones_like(v)
+
+    def augmented_score(self, v, lam):
+        return self.psi(lam) * np.exp(-v) - 1
+
+    def quantile(self, p, lam):
+        return -np.log(lam * gammainccinv(1 / lam + 1, p))
+
+    def variance_of_v(self, lam):
+        return _trigamma(1 / lam + 1)
+
+
+class _Beta(RandomFamily):
+    def u(self, v):
+        return expit(v)
+
+    def logpdf(self, v, lam):
+        a = 0.5 / lam
+        return 2 * log_constant(a) - log_constant(2 * a) - 2 * a * log_cosh(v / 2)
+
+    def score(self, v, lam):
+        return -np.tanh(v / 2) * 0.5 / lam
+
+    def curvature(self, v, lam):
+        return expit(v) * expit(-v) / lam
+
+    def score_log_lambda(self, v, lam):
+        a = 0.5 / lam
+        return -2 * a * (psi(2 * a) - psi(a) - np.log(2) - log_cosh(v / 2))
+
+    def psi(self, lam):
+        return np.full_like(lam, 0.5)
+
+    def deviance(self, v, lam):
+        return 2 * log_cosh(v / 2)
+
+    def augmented_curvature(self, v):
+        return expit(v) * expit(-v)
+
+    def augmented_score(self, v, lam):
+        return -0.5 * np.tanh(v / 2)
+
+    def quantile(self, p, lam):
+        a = 0.5 / lam
+        lower = np.log(np.maximum(betaincinv(a, a, np.minimum(p, 1 - p)), np.finfo(float).tiny))
+        # symmetric: take the lower tail, where u keeps its digits, and turn it round
+        return np.copysign(lower - np.log1p(-np.exp(lower)), p - 0.5)
+
+    def v(self, u):
+        return np.log(u) - np.log1p(-u)
+
+    def slope(self, v):
+        return expit(v) * expit(-v)
+
+    def variance_of_v(self, lam):
+        return 2 * _trigamma(0.5 / lam)
+
+
+def log_constant(a: Array) -> Array:
+    """Return ``a log a - a - log Gamma(a)``, without cancellation for large a (Stirling)."""
+    small, large = np.minimum(a, 100.0), np.maximum(a, 100.0)
+    direct = small * np.log(small) - small - gammaln(small)
+    series = 0.5 * np.log(large / (2 * np.pi)) - 1 / (12 * large) + 1 / (360 * large**3)
+    return np.where(np.asarray(a) < 100, direct, series)
+
+
+def log_cosh(x: Array) -> Array:
+    """Log of the hyperbolic cosine, exact near 0 and without overflow."""
+    near = np.clip(x, -1, 1)
+    far = np.abs(x) + np.log1p(np.exp(-2 * np.abs(x))) - np.log(2)
+    return np.where(np.abs(x) < 1, 0.5 * np.log1p(np.sinh(near) ** 2), far)
+
+
+def _trigamma(x: float) -> float:
+    from scipy.special import polygamma
+
+    return float(polygamma(1, x))
+
+
+RANDOM_FAMILIES: dict[str, RandomFamily] = {
+    family.name: family
+    for family in (
+        _Gaussian("gaussian", "v = u", "E v = 0", 0.0),
+        _Gamma("gamma", "v = log u", "E u = 1", 1.0),
+        _InverseGamma("inverse_gamma", "v = log u", "E u = 1", 1.0),
+        _Beta("beta", "v = logit u", "E v = 0 (E u = 1/2)", 0.5),
+    )
+}
+
+
+def random_family(name: str | RandomFamily) -> RandomFamily:
+    """Look a family of random effects up by name."""
+    if isinstance(name, RandomFamily):
+        return name
+    key = str(name).lower().replace("-", "_").replace(" ", "_")
+    key = {"normal": "gaussian", "inversegamma": "inverse_gamma"}.get(key, key)
+    if key not in RANDOM_FAMILIES:
+        raise MixedlabError(
+            f"There is no family of random effects {name!r}.{nearest(key, RANDOM_FAMILIES)}"
+        )
+    return RANDOM_FAMILIES[key]
