@@ -83,6 +83,8 @@ class Design:
         Number of rows left out for missing values.
     response : {"numeric", "binomial", "count"}
     formula : str
+    index : Index, length n
+        The table's own labels of the rows kept, for results that are Series on it.
     unused_levels : dict of str to tuple
         Levels of factors that no row kept has; they were dropped.
     """
@@ -99,6 +101,7 @@ class Design:
     n_missing: int
     response: Response
     formula: str
+    index: pd.Index
     unused_levels: dict[str, tuple] = field(default_factory=dict)
     recipe: _DesignRecipe | None = field(default=None, repr=False)
 
@@ -331,6 +334,7 @@ def build_design(
         n_missing=len(table) - len(rows),
         response=response,
         formula=formula,
+        index=table.index[rows],
         unused_levels=unused_levels(table, rows, gaps),
         recipe=_DesignRecipe(
             parsed=parsed,
@@ -400,6 +404,7 @@ def _rebuild(design: Design, table: pd.DataFrame, groups: bool) -> Design:
         n_missing=0,
         response=design.response,
         formula=design.formula,
+        index=table.index,
         recipe=recipe,
     )
 

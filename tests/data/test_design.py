@@ -127,6 +127,15 @@ def test_rows_with_missing_values_are_counted_and_reported_once(table):
     assert d.weights.shape == (57,)
 
 
+def test_the_index_is_the_tables_own_for_the_rows_kept(table):
+    table.index = [f"r{i}" for i in range(60)]
+    table.loc["r3", "x"] = np.nan
+    with pytest.warns(DataWarning):
+        d = build_design("y ~ x + (1 | g)", table)
+    assert d.index.tolist() == [f"r{i}" for i in range(60) if i != 3]
+    assert d.rebuild(table.loc[["r9", "r7"]]).index.tolist() == ["r9", "r7"]
+
+
 def test_state_is_learned_from_the_rows_in_use(table):
     table.loc[0, "x"] = 1e9
     table.loc[0, "y"] = np.nan
