@@ -43,17 +43,13 @@ class Recipe:
         with _in_words(source):
             matrix = formula.get_model_matrix(frame, na_action="ignore", output="numpy")
         names = tuple(INTERCEPT if n == "Intercept" else n for n in matrix.model_spec.column_names)
-        return cls(matrix.model_spec, names), _floats(matrix, len(frame))
+        return cls(matrix.model_spec, names), np.ascontiguousarray(matrix, dtype=float)
 
     def apply(self, frame: pd.DataFrame, source: str) -> NDArray:
         """Make the same columns for new rows."""
         with _in_words(source):
             matrix = self.spec.get_model_matrix(frame, na_action="ignore", output="numpy")
-        return _floats(matrix, len(frame))
-
-
-def _floats(matrix: Any, n_rows: int) -> NDArray[np.float64]:
-    return np.ascontiguousarray(matrix, dtype=float).reshape(n_rows, -1)
+        return np.ascontiguousarray(matrix, dtype=float)
 
 
 def as_frame(data: Any) -> pd.DataFrame:

@@ -85,6 +85,8 @@ class Design:
     formula : str
     index : Index, length n
         The table's own labels of the rows kept, for results that are Series on it.
+    table_index : Index
+        The labels of all rows of the table.
     unused_levels : dict of str to tuple
         Levels of factors that no row kept has; they were dropped.
     """
@@ -102,10 +104,13 @@ class Design:
     response: Response
     formula: str
     index: pd.Index
+    table_index: pd.Index
     unused_levels: dict[str, tuple] = field(default_factory=dict)
     recipe: _DesignRecipe | None = field(default=None, repr=False)
 
-    def rebuild(self, newdata: Any, *, groups: bool = True) -> Design:
+    def rebuild(
+        self, newdata: Any, *, groups: bool = True, missing: Literal["error", "omit"] = "error"
+    ) -> Design:
         """The same columns for new rows.
 
         Parameters
@@ -114,13 +119,25 @@ class Design:
             The columns on the right of the formula; the response is not needed.
         groups : bool
             False leaves the random terms out, and needs no grouping columns.
+        missing : {"error", "omit"}
+            What to do with rows that have a gap: raise, or leave them out. ``rows`` then says
+            which are there, and `spread` puts a result for them on the whole of ``table_index``.
 
         Raises
         ------
         DataError
             Missing or infinite values, unknown levels of a fixed factor, absent columns.
         """
-        return _rebuild(self, as_frame(newdata), groups)
+        return _rebuild(self, as_frame(newdata), groups, missing)
+
+    def spread(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Values of the rows kept, one for each row of the table: NaN where it was left out."""
+        values = np.asarray(values, dtype=float)
+        if len(self.rows) == len(self.table_index):
+            return values
+        out = np.full((len(self.table_index), *values.shape[1:]), np.nan)
+        out[self.rows] = values
+        return out
 
 
 @dataclass(frozen=True)
@@ -335,6 +352,7 @@ def build_design(
         response=response,
         formula=formula,
         index=table.index[rows],
+        table_index=table.index,
         unused_levels=unused_levels(table, rows, gaps),
         recipe=_DesignRecipe(
             parsed=parsed,
@@ -353,7 +371,7 @@ def build_design(
     )
 
 
-def _rebuild(design: Design, table: pd.DataFrame, groups: bool) -> Design:
+def _rebuild(design: Design, table: pd.DataFrame, groups: bool, missing: str) -> Design:
     recipe = design.recipe
     parsed, source = recipe.parsed, recipe.parsed.source
     if recipe.offset_is_array:
@@ -368,29 +386,32 @@ def _rebuild(design: Design, table: pd.DataFrame, groups: bool) -> Design:
         if name not in table.columns:
             raise DataError(f"The new data have no column {name!r}, which the formula uses.")
     refuse_duplicates(table, needed)
-    for name in needed:
-        gap = table[name].isna().to_numpy()
-        if gap.any():
-            raise DataError(
-                f"The new data have missing values in {name!r}, in {first_rows(gap)}: "
-                "leave those rows out."
-            )
-    frame = _frame(table, recipe.used, np.arange(len(table)), recipe.factor_levels)
-    terms: list[RandomTerm] = []
-    Z = {}
-    if groups:
-        for bar, bar_recipe, levels in zip(parsed.bars, recipe.bars, recipe.levels, strict=True):
-            Z[bar.columns] = bar_recipe.apply(frame, source)
-            index = find_groups(table, bar, levels)
-            terms += terms_of(bar, index, levels, Z[bar.columns], bar_recipe.names)
-    offset = one_a_row(recipe.offset, "offset", table, source)
-    offset = summed([offset, *(r.apply(frame, source) for r in recipe.offsets)])
-    rows = np.arange(len(table))
-    blocks = _Blocks({}, recipe.fixed.apply(frame, source), Z, offset, None)
+    gaps = {name: table[name].isna().to_numpy() for name in needed}
+    rows = _rows_without(
+        gaps, np.arange(len(table)), missing, "have missing values in {name!r}, in"
+    )
+    frame = _frame(table, recipe.used, rows, recipe.factor_levels)
+    offset = take_rows(one_a_row(recipe.offset, "offset", table, source), rows)
+    Z = [bar.apply(frame, source) for bar in recipe.bars] if groups else []
+    blocks = _Blocks(
+        {},
+        recipe.fixed.apply(frame, source),
+        {bar.columns: columns for bar, columns in zip(parsed.bars, Z, strict=False)},
+        summed([offset, *(r.apply(frame, source) for r in recipe.offsets)]),
+        None,
+    )
     names = {b.columns: r.names for b, r in zip(parsed.bars, recipe.bars, strict=True)}
     undefined = blocks.undefined(recipe.fixed.names, names, rows)
-    for name, mask in undefined.items():
-        raise DataError(f"{name!r} is not defined for the new data in {first_rows(mask)}.")
+    if undefined:
+        says = "leave {name!r} undefined, in"
+        keep = _rows_without(undefined, rows, missing, says)
+        rows, blocks = rows[keep], blocks.take(keep)
+    terms: list[RandomTerm] = []
+    if groups:
+        grouped = table if len(rows) == len(table) else table.iloc[rows]
+        for bar, bar_recipe, levels in zip(parsed.bars, recipe.bars, recipe.levels, strict=True):
+            index = find_groups(grouped, bar, levels)
+            terms += terms_of(bar, index, levels, blocks.Z[bar.columns], bar_recipe.names)
     return Design(
         y=None,
         X=np.ascontiguousarray(blocks.X[:, recipe.kept]),
@@ -398,15 +419,31 @@ def _rebuild(design: Design, table: pd.DataFrame, groups: bool) -> Design:
         aliased=design.aliased,
         terms=terms,
         weights=None,
-        offset=offset,
+        offset=blocks.offset,
         trials=None,
         rows=rows,
-        n_missing=0,
+        n_missing=len(table) - len(rows),
         response=design.response,
         formula=design.formula,
-        index=table.index,
+        index=table.index[rows],
+        table_index=table.index,
         recipe=recipe,
     )
+
+
+def _rows_without(
+    gaps: dict[str, NDArray[np.bool_]], rows: NDArray[np.intp], missing: str, says: str
+) -> NDArray[np.intp]:
+    """Places of the new rows without a gap; raises where there is one and ``missing="error"``."""
+    keep = np.ones(len(rows), dtype=bool)
+    for name, gap in gaps.items():
+        if missing == "error" and gap.any():
+            raise DataError(
+                f"The new data {says.format(name=name)} {first_rows(gap, rows)}: "
+                "leave those rows out."
+            )
+        keep &= ~gap
+    return np.flatnonzero(keep)
 
 
 def _read_expression(text: str, source: str) -> Formula:
@@ -438,6 +475,8 @@ def _frame(
         column = table[name] if len(rows) == len(table) else table[name].iloc[rows]
         if factor_levels is not None and name in factor_levels:
             column = with_known_levels(column, factor_levels[name])
+        elif factor_levels is not None and len(column) == 0:
+            column = pd.Series(dtype=float)  # nothing says what an empty column holds
         else:
             column = prepared(column)
             if factor_levels is not None and column.dtype == "category":

@@ -243,6 +243,28 @@ def test_new_data_that_do_not_fit(table, new, says):
         d.rebuild(pd.DataFrame(new))
 
 
+def test_new_rows_with_gaps_can_be_left_out_and_results_spread(table):
+    d = build_design("y ~ log(n) + x + (1 | g)", table)
+    new = table.iloc[:6].set_axis(list("abcdef"))
+    new.loc["b", "x"], new.loc["c", "n"] = np.nan, -1
+    new["g"] = new.g.astype(object).where(new.index != "e", None)
+    made = d.rebuild(new, missing="omit")
+    assert made.rows.tolist() == [0, 3, 5]
+    assert made.index.tolist() == ["a", "d", "f"]
+    np.testing.assert_allclose(made.X, d.X[[0, 3, 5]])
+    np.testing.assert_array_equal(made.terms[0].index, d.terms[0].index[[0, 3, 5]])
+    np.testing.assert_array_equal(made.spread([1, 2, 3]), [1, np.nan, np.nan, 2, np.nan, 3])
+    assert made.table_index.tolist() == list("abcdef")
+
+
+def test_an_empty_table_gives_an_empty_design(table):
+    d = build_design("y ~ x * f + (scale(x) | g:h) + offset(log(n))", table)
+    for new in (table.iloc[:0], pd.DataFrame(columns=table.columns)):
+        made = d.rebuild(new)
+        assert made.X.shape == (0, 4)
+        assert made.terms[0].Z.shape == (0, 2)
+
+
 def test_an_offset_array_cannot_be_rebuilt(table):
     d = build_design("y ~ x + (1 | g)", table, offset=np.ones(60))
     with pytest.raises(DataError, match="offset"):
