@@ -20,10 +20,8 @@ from side_by_side import machine, table
 from mixedlab.comparison import compare
 from mixedlab.engine.terms import RandomTerm
 from mixedlab.inference.intervals import confint
-from mixedlab.inference.profiles import by_maximum_likelihood
 from mixedlab.inference.replication import replicate
 from mixedlab.inference.tests_of_coefs import satterthwaite
-from mixedlab.inference.variances import held, parameters_of
 from mixedlab.models.linear import LinearFit, fit_linear
 
 NAMES = ("(Intercept)", "treated", "x")
@@ -58,10 +56,10 @@ def covered(J: int, n: int, icc: float, rng: np.random.Generator) -> dict[str, f
         out[f"{name} satterthwaite"] = off[k] < t[k] * se[k]
     for k, (name, truth) in enumerate((("sd", sd), ("sigma", 1.0))):
         out[f"{name} wald"] = wald[k, 0] < truth < wald[k, 1]
-    ml = by_maximum_likelihood(fit)
+    ml = fit.by_maximum_likelihood()
     truths = {"sd (Intercept) | group": ("sd", sd), "sigma": ("sigma", 1.0)}
     truths |= {"treated": ("between", 1.0), "x": ("within", 0.5)}
-    for parameter in parameters_of(ml):
+    for parameter in ml.named_parameters:
         if parameter.name in truths:
             name, truth = truths[parameter.name]
             out[f"{name} profile"] = rise(ml, parameter, truth) < Z**2
@@ -70,7 +68,7 @@ def covered(J: int, n: int, icc: float, rng: np.random.Generator) -> dict[str, f
 
 def rise(fit: LinearFit, parameter, truth: float) -> float:
     """Rise of the deviance with a parameter held at the truth."""
-    deviance = held(fit, parameter)
+    deviance = fit.hold(parameter)
     return deviance.minimum(truth, deviance.start())[0] - fit.criterion
 
 

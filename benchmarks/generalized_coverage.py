@@ -16,7 +16,6 @@ from side_by_side import write_table
 import mixedlab as ml
 from mixedlab.engine.links import Logit
 from mixedlab.engine.terms import RandomTerm
-from mixedlab.inference.generalized_intervals import wald_of_variances
 from mixedlab.inference.population_averaged import marginal_mean
 from mixedlab.models.generalized import fit_generalized
 
@@ -66,7 +65,7 @@ def study(rng: np.random.Generator, size: int, sd: float, intercept: float) -> d
         out[f"{name} effect covers"] = abs(fit.beta[1] - EFFECT) < Z * se
         out[f"{name} sd"] = fit.theta[0]
         out[f"{name} sd zero"] = fit.theta[0] == 0
-        low, high = next(iter(wald_of_variances(fit, Z).values()))
+        low, high = fit.confint().iloc[0]
         out[f"{name} sd covers"] = low < sd < high if np.isfinite(low) else np.nan
         if nagq > 1:
             marginal = ml.marginal_coefs(fit)

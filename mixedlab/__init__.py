@@ -33,7 +33,7 @@ _HOME_OF = {
     "marginal_coefs": "inference.population_averaged",
     "check_separation": "inference.separation",
     "overdispersion": "inference.dispersion",
-    "overdispersion_models": "inference.dispersion",
+    "overdispersion_models": "wider_families",
     "diagnose": "diagnosis",
     "replicate": "inference.replication",
     # labs and exercises

@@ -13,7 +13,7 @@ Self & Liang (1987), J. Am. Stat. Assoc. 82, 605-610; Stram & Lee (1994), Biomet
 from __future__ import annotations
 
 from concurrent.futures import Executor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -22,10 +22,9 @@ from numpy.typing import NDArray
 
 from mixedlab.engine.terms import RandomTerm
 from mixedlab.errors import MixedlabError, listed
-from mixedlab.inference.prediction import draw_response
+from mixedlab.inference.contract import MixedModel, refuse
 from mixedlab.inference.replication import only_own_warnings, replicate
 from mixedlab.inference.reporting import Report, Summary
-from mixedlab.models.fit import MixedFit
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -71,13 +70,10 @@ class Comparison(Report):
         ]
         return Summary("Comparison of nested models", lines, {"Models": self.table})
 
-    def __repr__(self) -> str:
-        return str(self.summary())
-
 
 def compare(
-    fit0: MixedFit,
-    fit1: MixedFit,
+    fit0: MixedModel,
+    fit1: MixedModel,
     *,
     bootstrap: int = 0,
     seed: int = 1,
@@ -87,7 +83,7 @@ def compare(
 
     Parameters
     ----------
-    fit0, fit1 : MixedFit
+    fit0, fit1 : MixedModel
     bootstrap : int
         With a number, ``p`` is the share of so many ratios, simulated from the smaller model,
         that are as large (add one to both counts): exact up to simulation, needed where several
@@ -105,11 +101,7 @@ def compare(
     from scipy import stats
 
     for fit in (fit0, fit1):
-        if not isinstance(fit, MixedFit):
-            raise MixedlabError(
-                f"compare is for fits that have a likelihood, not {type(fit).__name__}. For "
-                "estimating equations compare qic."
-            )
+        refuse(fit, "comparison")
     small, large = sorted((fit0, fit1), key=lambda fit: fit.n_params)
     _refuse_incomparable(small, large)
     df = large.n_params - small.n_params
@@ -118,7 +110,7 @@ def compare(
     mixture, note = _reference(df, n_new)
     p = sum(w * float(stats.chi2.sf(chisq, k)) if k else w * (chisq <= 0) for w, k in mixture)
     if bootstrap:
-        study = partial(_ratio_once, replace(small, design=None), replace(large, design=None))
+        study = partial(_ratio_once, small.without_table(), large.without_table())
         with only_own_warnings():
             ratios = replicate(study, bootstrap, seed, executor, progress=False).table["value"]
         p = float((np.sum(ratios >= chisq) + 1) / (len(ratios) + 1))
@@ -136,12 +128,12 @@ def compare(
     return Comparison(chisq, df, p, float(stats.chi2.sf(chisq, df)), mixture, note, table)
 
 
-def _ratio_once(small: MixedFit, large: MixedFit, rng: np.random.Generator) -> float:
-    y = draw_response(small, rng)
+def _ratio_once(small: MixedModel, large: MixedModel, rng: np.random.Generator) -> float:
+    y = small.draw(rng)
     return _ratio(small.refit(y), large.refit(y))
 
 
-def _ratio(small: MixedFit, large: MixedFit) -> float:
+def _ratio(small: MixedModel, large: MixedModel) -> float:
     """Fall of the deviance; what the minimisers leave open is no fall."""
     ratio = float(small.criterion - large.criterion)
     return ratio if ratio > 1e-7 * max(1.0, 1e-3 * abs(small.criterion)) else 0.0
@@ -163,37 +155,42 @@ def _reference(df: int, n_new: int) -> tuple[tuple[tuple[float, int], ...], str]
     )
 
 
-def _refuse_incomparable(small: MixedFit, large: MixedFit) -> None:
+def _refuse_incomparable(small: MixedModel, large: MixedModel) -> None:
     if small.n_params == large.n_params:
         raise MixedlabError("Both models have the same number of parameters: none is nested.")
-    if small.family != large.family or getattr(small, "link", "") != getattr(large, "link", ""):
+    one, other = small.likelihood_kind, large.likelihood_kind
+    if (one.family, one.link) != (other.family, other.link):
         raise MixedlabError("The models have different families or links: they do not compare.")
-    if getattr(small, "nagq", 1) != getattr(large, "nagq", 1):
-        raise MixedlabError("The models were fitted with different nagq: use the same.")
-    if getattr(small, "method", "") != getattr(large, "method", ""):
+    if small.terms and one.integral != other.integral:
         raise MixedlabError(
-            f"One model is fitted by {small.method}, the other by {large.method}: use one method."
+            f"The random effects were integrated out differently, {one.integral} and "
+            f"{other.integral}: use the same."
         )
-    kinds = [getattr(fit, "random_families", {}) for fit in (small, large)]
-    for group in set(kinds[0]) & set(kinds[1]):
-        if kinds[0][group] != kinds[1][group]:
+    if one.method != other.method:
+        raise MixedlabError(
+            f"One model is fitted by {one.method}, the other by {other.method}: use one method."
+        )
+    for group in set(one.effects) & set(other.effects):
+        if one.effects[group] != other.effects[group]:
             raise MixedlabError(
-                f"The effects of {group!r} are {kinds[0][group]} in one model and "
-                f"{kinds[1][group]} in the other: neither is nested. Compare their aic."
+                f"The effects of {group!r} are {one.effects[group]} in one model and "
+                f"{other.effects[group]} in the other: neither is nested. Compare their aic."
             )
     if small.n_obs != large.n_obs or not np.array_equal(small.y, large.y):
         raise MixedlabError(
             f"The models were fitted to different rows or responses ({small.n_obs} and "
             f"{large.n_obs} rows). Leave out rows with missing values before you fit both."
         )
-    for name in ("weights", "offset"):
-        a, b = getattr(small, name), getattr(large, name)
+    known = {
+        "weights": (small.weights, large.weights),
+        "offset": (small.offset, large.offset),
+    }
+    for name, (a, b) in known.items():
         if (a is None) != (b is None) or (a is not None and not np.array_equal(a, b)):
             raise MixedlabError(f"The models have different {name}: they do not compare.")
     if small.reml != large.reml:
         raise MixedlabError("One model is fitted by REML, the other by ML: use the same.")
-    structure = getattr(small, "residual", None)
-    if structure is not None and type(structure) is not type(getattr(large, "residual", None)):
+    if one.residual and one.residual != other.residual:
         raise MixedlabError(
             "The models are not nested: the larger one lacks the residual structure of the smaller."
         )
@@ -219,7 +216,7 @@ def _within(small: Array, large: Array) -> bool:
     return bool(np.all(np.linalg.norm(rest, axis=0) <= 1e-8 * np.linalg.norm(small, axis=0)))
 
 
-def _new_coefficients(small: MixedFit, large: MixedFit) -> int:
+def _new_coefficients(small: MixedModel, large: MixedModel) -> int:
     """Number of random coefficients of the larger model that the smaller one has not.
 
     Raises where the smaller has one that the larger lacks.

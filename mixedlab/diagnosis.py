@@ -13,11 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mixedlab.engine.terms import RandomTerm
-from mixedlab.errors import MixedlabError, listed
-from mixedlab.inference.curvature import Curvature
+from mixedlab.errors import listed
+from mixedlab.inference.contract import MixedModel, refuse
 from mixedlab.inference.reporting import Report, Summary
-from mixedlab.models.fit import MixedFit
-from mixedlab.models.linear import LinearFit
 
 Array = NDArray[np.float64]
 
@@ -78,20 +76,19 @@ class Diagnosis(Report):
         return str(self.summary())
 
 
-def diagnose(fit: MixedFit) -> Diagnosis:
+def diagnose(fit: MixedModel) -> Diagnosis:
     """Look for what is singular, unidentified, badly scaled or not converged.
 
     Parameters
     ----------
-    fit : MixedFit
+    fit : MixedModel
 
     Returns
     -------
     Diagnosis
         Prints in words; iterate it for the findings.
     """
-    if not isinstance(fit, MixedFit):
-        raise MixedlabError(f"diagnose is for fits of mixed models, not {type(fit).__name__}.")
+    refuse(fit, "diagnosis")
     findings = _not_converged(fit) + _aliased(fit) + _overlapping(fit) + _singular(fit)
     if not any(f.kind == "unidentified" and f.about in fit.n_groups for f in findings):
         findings += _flat(fit)
@@ -99,7 +96,7 @@ def diagnose(fit: MixedFit) -> Diagnosis:
     return Diagnosis(tuple(findings))
 
 
-def _not_converged(fit: MixedFit) -> list[Finding]:
+def _not_converged(fit: MixedModel) -> list[Finding]:
     if fit.converged:
         return []
     return [
@@ -113,7 +110,7 @@ def _not_converged(fit: MixedFit) -> list[Finding]:
     ]
 
 
-def _aliased(fit: MixedFit) -> list[Finding]:
+def _aliased(fit: MixedModel) -> list[Finding]:
     aliased = () if fit.design is None else fit.design.aliased
     if not aliased:
         return []
@@ -127,7 +124,7 @@ def _aliased(fit: MixedFit) -> list[Finding]:
     ]
 
 
-def _overlapping(fit: MixedFit) -> list[Finding]:
+def _overlapping(fit: MixedModel) -> list[Finding]:
     """Terms with the same groups and a common column: only their sum is identified."""
     found = []
     for t, term in enumerate(fit.terms):
@@ -167,7 +164,7 @@ def _columns(term: RandomTerm) -> str:
     return " + ".join(term.names)
 
 
-def _singular(fit: MixedFit) -> list[Finding]:
+def _singular(fit: MixedModel) -> list[Finding]:
     found = []
     for term, Lambda in zip(fit.terms, fit.factors, strict=True):
         size = np.sqrt(np.mean(term.Z**2, axis=0))
@@ -225,11 +222,13 @@ def _degenerate(
     ]
 
 
-def _flat(fit: MixedFit) -> list[Finding]:
+def _flat(fit: MixedModel) -> list[Finding]:
     """Variance parameters along which the deviance does not change, away from the boundary."""
-    if not isinstance(fit, LinearFit) or fit.singular or not fit.converged or not fit.terms:
+    if fit.singular or not fit.converged or not fit.terms:
         return []
-    hessian = Curvature.of(fit).profiled
+    hessian = fit.variance_curvature()
+    if hessian is None:
+        return []
     # theta on the engine's scale is in units of the residual sd: no further scaling.
     values, axes = np.linalg.eigh(hessian)
     if values[0] > _FLAT * max(values[-1], 1.0):
@@ -252,7 +251,7 @@ def _flat(fit: MixedFit) -> list[Finding]:
     ]
 
 
-def _far_from_zero(fit: MixedFit) -> list[Finding]:
+def _far_from_zero(fit: MixedModel) -> list[Finding]:
     found = []
     columns = dict(zip(fit.names, fit.X.T, strict=True))
     for term in fit.terms:
@@ -272,9 +271,9 @@ def _far_from_zero(fit: MixedFit) -> list[Finding]:
     return found
 
 
-def _separated(fit: MixedFit) -> list[Finding]:
+def _separated(fit: MixedModel) -> list[Finding]:
     """Coefficients of a binary or count model that run away."""
-    if isinstance(fit, LinearFit) or fit.family not in ("binomial", "beta_binomial"):
+    if fit.response_family.name not in ("binomial", "beta_binomial"):
         return []
     step = np.sqrt(np.mean(fit.X**2, axis=0))
     far = (np.abs(fit.beta) * step > 12.0) & (np.sqrt(np.diag(fit.vcov_beta)) * step > 50.0)

@@ -400,7 +400,7 @@ def _partial(groups: _Groups, fit: LinearFit) -> Pooled:
         own_se[j] = np.sqrt(np.diag(fit.sigma**2 * W + D @ fit.vcov_beta @ D.T))
     coef = groups.coefficients(fit.beta[shared], C @ fit.beta + np.hstack(fit.b))
     se = groups.coefficients(np.sqrt(np.diag(fit.vcov_beta))[shared], own_se)
-    return groups.pooled("partial", coef, se, fit.fitted - groups.offset, fit.sigma)
+    return groups.pooled("partial", coef, se, fit.fitted_values - groups.offset, fit.sigma)
 
 
 def _not_taken_up(rest: Array, X: Array) -> NDArray[np.intp]:

@@ -139,6 +139,13 @@ class Design:
         out[self.rows] = values
         return out
 
+    def with_new_groups(self, newdata: Any) -> pd.DataFrame:
+        """The table with a group that no fit has seen where a grouping column is absent."""
+        table = as_frame(newdata)
+        factors = dict.fromkeys(c for bar in self.recipe.parsed.bars for c in bar.factors)
+        absent = [name for name in factors if name not in table.columns]
+        return table.assign(**dict.fromkeys(absent, "(new)")) if absent else table
+
 
 @dataclass(frozen=True)
 class _DesignRecipe:

@@ -16,6 +16,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,7 +24,9 @@ from numpy.typing import NDArray
 from mixedlab.engine.layout import lower_triangle
 from mixedlab.engine.terms import RandomTerm
 from mixedlab.errors import DataError
-from mixedlab.models.linear import LinearFit
+
+if TYPE_CHECKING:
+    from mixedlab.inference.contract import LinearModel
 
 Array = NDArray[np.float64]
 Integers = NDArray[np.intp]
@@ -55,7 +58,7 @@ class RandomBlocks:
 
     Parameters
     ----------
-    fit : LinearFit
+    fit : LinearModel
 
     Attributes
     ----------
@@ -67,7 +70,7 @@ class RandomBlocks:
     C : ndarray, shape (J, q, p)
     """
 
-    def __init__(self, fit: LinearFit) -> None:
+    def __init__(self, fit: LinearModel) -> None:
         self.fit = fit
         terms, self.sizes = fit.terms, [t.n_coefs for t in fit.terms]
         self.one_factor = len(fit.layout.factors) == 1

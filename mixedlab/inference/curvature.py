@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from mixedlab.models.linear import LinearFit
+from mixedlab.engine.profiled import Evaluation, ProfiledDeviance
 
 Array = NDArray[np.float64]
 
@@ -40,14 +40,13 @@ class Curvature:
     vcov_slopes: Array
 
     @classmethod
-    def of(cls, fit: LinearFit) -> Curvature:
-        """Differentiate at the optimum of a fit.
+    def of(cls, problem: ProfiledDeviance, x: Array, here: Evaluation) -> Curvature:
+        """Differentiate at the optimum ``x``, where the deviance is ``here``.
 
         With ``s(theta)`` the best sigma^2 at theta, the deviance at any other is
         ``d(theta) + nu (log(sigma^2 / s) + s / sigma^2 - 1)``: so one gradient of the profiled
         deviance and s at each point give the whole Hessian.
         """
-        problem, x = fit.problem, fit.optimum
         k, nu = x.size, problem.nu
         profiled = np.empty((k, k))
         log_s2 = np.empty(k)
@@ -61,8 +60,8 @@ class Curvature:
             profiled[a] = (up.gradient - down.gradient) / (2 * step[a])
             log_s2[a] = (np.log(up.sigma2) - np.log(down.sigma2)) / (2 * step[a])
             relative = [problem.vcov_of(at) / at.sigma2 for at in (up, down)]
-            slopes[a] = fit.evaluation.sigma2 * (relative[0] - relative[1]) / (2 * step[a])
-        slopes[k] = fit.vcov_beta
+            slopes[a] = here.sigma2 * (relative[0] - relative[1]) / (2 * step[a])
+        slopes[k] = problem.vcov_of(here)
         profiled = (profiled + profiled.T) / 2
         hessian = np.empty((k + 1, k + 1))
         hessian[:k, :k] = profiled + nu * np.outer(log_s2, log_s2)

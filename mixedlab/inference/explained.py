@@ -15,11 +15,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from mixedlab.errors import MixedlabError
 from mixedlab.inference.blocks import RandomBlocks
-from mixedlab.inference.curvature import Curvature, invert_curved
-from mixedlab.models.fit import MixedFit
-from mixedlab.models.linear import LinearFit
+from mixedlab.inference.contract import LinearModel, MixedModel, refuse
+from mixedlab.inference.curvature import invert_curved
 
 Array = NDArray[np.float64]
 
@@ -75,7 +73,7 @@ class ConditionalAIC(NamedTuple):
     loglik: float
 
 
-def variance_parts(fit: MixedFit) -> dict[str, float]:
+def variance_parts(fit: MixedModel) -> dict[str, float]:
     """Variance of the linear predictor by source: ``fixed``, each grouping factor, ``residual``.
 
     The part of a factor is the mean over rows of ``z' cov(b) z``. For a generalised model the
@@ -91,21 +89,35 @@ def variance_parts(fit: MixedFit) -> dict[str, float]:
             by_row += part
         else:
             parts[term.group] = parts.get(term.group, 0.0) + part
-    between = sum(parts.values()) - parts["fixed"]
-    parts["residual"] = by_row + _residual_variance(fit, between)
+    parts["residual"] = by_row + residual_variance_on_link_scale(fit)
     return parts
 
 
-def _residual_variance(fit: MixedFit, between: float) -> float:
-    if isinstance(fit, LinearFit):
-        return float(fit.sigma) ** 2
-    from mixedlab.inference.population_averaged import residual_variance_on_link_scale
-
-    return residual_variance_on_link_scale(fit, between)
+# Of the latent logistic, normal or Gumbel variable behind a 0/1 response.
+_OF_LATENT = {"logit": np.pi**2 / 3, "probit": 1.0, "cloglog": np.pi**2 / 6}
 
 
-def icc(fit: MixedFit) -> ICC:
+def residual_variance_on_link_scale(fit: MixedModel) -> float:
+    """Variance of the family's own noise on the link's scale.
+
+    Binomial responses: that of the latent variable. Log link: ``log(1 + Var(y)/mean^2)``, the
+    variance of the lognormal with the same coefficient of variation, at the mean of the response.
+    Else the delta method, ``Var(y) g'(mean)^2``: ``sigma^2`` of a linear model.
+    """
+    family = fit.response_family
+    link = family.link
+    if family.counts_trials and link.name in _OF_LATENT:
+        return _OF_LATENT[link.name]
+    mean = np.average(fit.y, weights=fit.weights if family.counts_trials else None)
+    variance = float(family.variance(np.asarray(mean), 1.0, fit.dispersion))
+    if link.name == "log":
+        return float(np.log1p(variance / mean**2))
+    return float(variance / link.dmu(link.eta(mean)) ** 2)
+
+
+def icc(fit: MixedModel) -> ICC:
     """Intraclass correlation; for random slopes the mean over the rows of the data."""
+    refuse(fit, "intraclass correlation")
     parts = variance_parts(fit)
     fixed, residual = parts.pop("fixed"), parts.pop("residual")
     between = sum(parts.values())
@@ -113,14 +125,15 @@ def icc(fit: MixedFit) -> ICC:
     return ICC(between / left, between / (left + fixed), {g: v / left for g, v in parts.items()})
 
 
-def r2(fit: MixedFit) -> R2:
+def r2(fit: MixedModel) -> R2:
     """Marginal and conditional R squared of Nakagawa and colleagues."""
+    refuse(fit, "R squared")
     parts = variance_parts(fit)
     total = sum(parts.values())
     return R2(parts["fixed"] / total, 1.0 - parts["residual"] / total)
 
 
-def caic(fit: MixedFit) -> ConditionalAIC:
+def caic(fit: MixedModel) -> ConditionalAIC:
     r"""Conditional AIC of a linear mixed model.
 
     The degrees of freedom are the trace of the derivative of the fitted values in y, plus one
@@ -131,18 +144,17 @@ def caic(fit: MixedFit) -> ConditionalAIC:
 
     and with ``a_k = P V_k P y`` the fitted values move by ``a_k`` for each unit of ``theta_k``.
     """
-    if not isinstance(fit, LinearFit):
-        raise MixedlabError("The conditional AIC is here for linear mixed models only.")
-    blocks = RandomBlocks(fit)
+    refuse(fit, "conditional AIC")
+    blocks = fit.blocks()
     df = float(blocks.leverage.sum()) + _trace_through_theta(fit, blocks) + 1.0
     w = np.ones(fit.n_obs) if fit.weights is None else fit.weights
     loglik = -0.5 * float(
-        np.sum(np.log(2 * np.pi * fit.sigma**2 / w) + w * fit.resid**2 / fit.sigma**2)
+        np.sum(np.log(2 * np.pi * fit.sigma**2 / w) + w * fit.residuals**2 / fit.sigma**2)
     )
     return ConditionalAIC(-2.0 * loglik + 2.0 * df, df, loglik)
 
 
-def _trace_through_theta(fit: LinearFit, blocks: RandomBlocks) -> float:
+def _trace_through_theta(fit: LinearModel, blocks: RandomBlocks) -> float:
     y = fit.y if fit.offset is None else fit.y - fit.offset
     y = blocks.white(y[:, None])[:, 0]
     e = blocks.project(y[:, None])
@@ -152,40 +164,28 @@ def _trace_through_theta(fit: LinearFit, blocks: RandomBlocks) -> float:
     for i in range(k):
         Ve = blocks.z_times(blocks.wiring, blocks.theta_direction(i) @ Ze)
         a[i] = blocks.project(Ve)[:, 0]
-    curvature = _in_own_units(fit, Curvature.of(fit).profiled)
-    nu, s2 = fit.problem.nu, fit.sigma**2
-    r2 = nu * s2
+    s2 = fit.sigma**2
+    r2 = fit.degrees_of_freedom * s2
     c = a @ y
     moments = a @ a.T - np.outer(a @ e[:, 0], c) / r2
-    return float(np.sum(invert_curved(curvature) * moments) * 2.0 / s2)
+    return float(np.sum(invert_curved(fit.curvature_in_theta()) * moments) * 2.0 / s2)
 
 
-def _in_own_units(fit: LinearFit, curvature: Array) -> Array:
-    """Second derivatives in the data's theta from those in the engine's."""
-    k = fit.theta.size
-    to_internal = np.column_stack([fit.problem.from_user(unit) for unit in np.eye(k)])
-    # The engine may hold a column of Lambda with the other sign.
-    at = fit.problem.from_user(fit.theta)
-    sign = np.where(at * fit.optimum < 0, -1.0, 1.0)
-    flipped = sign[:, None] * to_internal
-    return flipped.T @ curvature @ flipped
-
-
-def leverage(fit: LinearFit) -> Array:
+def leverage(fit: LinearModel) -> Array:
     """Derivative of each fitted value in its own y (n,), at the estimated variances.
 
     The sum is the effective degrees of freedom of the fit.
     """
-    return RandomBlocks(fit).leverage
+    return fit.blocks().leverage
 
 
-def standardised_residuals(fit: LinearFit) -> Array:
+def standardised_residuals(fit: LinearModel) -> Array:
     """Residuals over their own standard deviation (n,).
 
     A weighted residual is ``P y``, of covariance ``sigma^2 P``. Where residuals are correlated,
     it is what the rows before it do not predict. A row of leverage 1 leaves no room: NaN.
     """
-    blocks = RandomBlocks(fit)
+    blocks = fit.blocks()
     free = 1.0 - blocks.leverage
-    scaled = blocks.white(fit.resid[:, None])[:, 0] / fit.sigma
+    scaled = blocks.white(fit.residuals[:, None])[:, 0] / fit.sigma
     return np.divide(scaled, np.sqrt(free), out=np.full(free.shape, np.nan), where=free > 1e-12)

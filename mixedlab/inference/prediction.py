@@ -3,6 +3,11 @@
 Three meanings are kept apart. *Conditional* uses the predicted effects of the row's own groups.
 *Population* sets the random effects to zero. *Marginal* averages over their distribution. In a
 linear model the last two are the same number; under a logit link they are not.
+
+A fit gives the linear predictor of a row with its variance (`Moments`); its family and link do the
+rest. With eta normal of variance v, a confidence interval is ``g^-1(eta -+ z sqrt(v))``. A new
+observation has the variance of the groups besides, where its group is new, and the family's own: a
+normal response adds its variances up, others are drawn.
 """
 
 from __future__ import annotations
@@ -12,50 +17,53 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from mixedlab.errors import DataError, MixedlabError, listed
-from mixedlab.inference.blocks import RandomBlocks
-from mixedlab.models.linear import LinearFit
+from mixedlab.errors import MixedlabError
+from mixedlab.inference.contract import Fit, Groups, Kind, MixedModel, Moments, Rows, refuse
+from mixedlab.inference.tables import normal_quantile, on_rows
 
 if TYPE_CHECKING:
-    from mixedlab.data.design import Design
-    from mixedlab.models.fit import MixedFit
+    import pandas as pd
 
 Array = NDArray[np.float64]
-Kind = Literal["conditional", "population", "marginal"]
+
 _CHOICES = {
     "kind": ("conditional", "population", "marginal"),
     "scale": ("response", "link"),
     "interval": (None, "confidence", "prediction"),
     "new_levels": ("error", "population"),
 }
+_DRAWS = 4000
+_DRAW_CELLS = 4_000_000
 
 
 def predict(
-    fit: MixedFit,
+    fit: Fit,
     newdata: Any = None,
     kind: Kind = "conditional",
     scale: Literal["response", "link"] = "response",
     interval: Literal["confidence", "prediction"] | None = None,
     new_levels: Literal["error", "population"] = "error",
     level: float = 0.95,
-) -> Any:
+) -> pd.Series | pd.DataFrame:
     """Predict the response of rows.
 
     Parameters
     ----------
-    fit : MixedFit
+    fit : Fit
     newdata : table, optional
-        New rows; by default the rows fitted. Population and marginal predictions without a
-        prediction interval need no grouping columns.
+        New rows; by default the rows fitted. Population and marginal predictions need no grouping
+        columns: an absent one is a new group.
     kind : {"conditional", "population", "marginal"}
         With the groups' own effects, with effects of zero, or averaged over the effects.
     scale : {"response", "link"}
-        The same thing for a linear model.
+        The same thing under the identity link.
     interval : {None, "confidence", "prediction"}
-        Where the mean may lie, or where a new observation may (of unit weight in new data). A
-        confidence interval of a conditional prediction includes the uncertainty of the random
-        effects. A population or marginal prediction interval is for a new group. Variances are
-        taken as known.
+        Where the mean may lie, or where a new observation may (of unit weight, or one trial, in
+        new data). A confidence interval is symmetric on the link's scale. Of a conditional
+        prediction it includes the uncertainty of the random effects; of a marginal one, where
+        the link bends, that of the variances, which are taken as known otherwise. A population
+        or marginal prediction interval is for a new group. Limits that have no formula are
+        quantiles of 4000 draws with a fixed seed.
     new_levels : {"error", "population"}
         What a conditional prediction does for a group the fit has not seen: raise, or use an
         effect of zero, whose uncertainty is the whole variance between groups.
@@ -64,124 +72,79 @@ def predict(
 
     Returns
     -------
-    ndarray, shape (n,), or with an interval a DataFrame ``prediction, se, lower, upper``
+    Series, or with an interval a DataFrame ``prediction, se, lower, upper``
+        On the index of ``newdata``, or of the table's rows used.
     """
     given = {"kind": kind, "scale": scale, "interval": interval, "new_levels": new_levels}
     for name, value in given.items():
         if value not in _CHOICES[name]:
             raise MixedlabError(f"{name} is one of {_CHOICES[name]}, not {value!r}.")
-    if not isinstance(fit, LinearFit):
-        from mixedlab.inference.population_averaged import predict as predict_generalized
-
-        return predict_generalized(fit, newdata, kind, scale, interval, new_levels, level)
-    rows = rows_to_predict(
-        fit, newdata, need_groups=kind == "conditional" or interval == "prediction"
-    )
-    if kind == "conditional":
-        refuse_new_levels(rows, new_levels)
-    mean = population_part(fit, rows)
-    if kind == "conditional":
-        mean = mean + random_part(fit, rows)
-    if interval is None:
-        return mean
-    return _with_interval(fit, rows, mean, kind, interval, level, newdata)
-
-
-def _with_interval(
-    fit: LinearFit, rows: Design, mean: Array, kind: Kind, interval: str, level: float, newdata: Any
-) -> Any:
-    import pandas as pd
-    from scipy import stats
-
-    if kind == "conditional":
-        variance = _conditional_variance(fit, rows)
-    else:
-        variance = np.einsum("ip,pq,iq->i", rows.X, fit.vcov_beta, rows.X)
-    if interval == "prediction":
-        if kind != "conditional":
-            variance = variance + between_groups_variance(fit, rows)
-        variance = variance + fit.sigma**2 * (1.0 if rows.weights is None else 1.0 / rows.weights)
-    se = np.sqrt(variance)
-    half = stats.norm.ppf(0.5 + level / 2.0) * se
-    index = newdata.index if isinstance(newdata, pd.DataFrame) else None
-    return pd.DataFrame(
-        {"prediction": mean, "se": se, "lower": mean - half, "upper": mean + half}, index=index
-    )
-
-
-def rows_to_predict(fit: MixedFit, newdata: Any, need_groups: bool) -> Design:
-    """Design of the new rows, or what was fitted."""
-    if newdata is None:
-        return fit  # a fit has X, terms, offset and weights as a design has
-    if fit.design is None:
+    refuse(fit, f"{kind} prediction")
+    if interval == "confidence":
+        refuse(fit, "confidence interval of a prediction")
+    elif interval == "prediction":
+        refuse(fit, "prediction interval")
+    link = fit.response_family.link
+    straight = link.name == "identity"
+    if interval == "prediction" and scale == "link" and not straight:
         raise MixedlabError(
-            "This fit was made from arrays, so there is no formula to read new data with: "
-            "compute X @ fit.beta and add the effects in fit.b."
+            "A prediction interval is for a new observation, which is on the response's "
+            "scale: use scale='response'."
         )
-    return fit.design.rebuild(newdata, groups=need_groups)
+    rows = fit.rows(newdata, _groups_needed(kind, interval, straight), new_levels)
+    at = fit.mean_and_variance(rows, kind, variance=interval is not None)
+    value = link.mu(at.eta) if scale == "response" else at.eta
+    if interval is None:
+        return on_rows(value, rows.index, "prediction")
+    z = normal_quantile(level)
+    if interval == "confidence":
+        se = np.sqrt(at.variance)
+        ends = np.stack([at.eta - z * se, at.eta + z * se])
+        if scale == "response":
+            se = se * np.abs(link.dmu(at.eta))
+            ends = np.sort(link.mu(ends), axis=0)  # a falling link turns the ends round
+    else:
+        se, ends = _of_new_observations(fit, rows, kind, at, level, z)
+    columns = {"prediction": value, "se": se, "lower": ends[0], "upper": ends[1]}
+    return on_rows(columns, rows.index)
 
 
-def refuse_new_levels(rows: Design, new_levels: str) -> None:
-    """Raise where a row's group was not seen in the fit, unless that is allowed."""
-    if new_levels == "population":
-        return
-    for term in rows.terms:
-        new = np.flatnonzero(term.index < 0)
-        if new.size:
-            raise DataError(
-                f"The new data have levels of {term.group!r} that the fit has not seen, in rows "
-                f"{listed(new, 5)} (counted from 0). Use new_levels='population' to predict them "
-                "with an effect of zero."
-            )
+def _groups_needed(kind: Kind, interval: str | None, straight: bool) -> Groups:
+    if kind == "conditional":
+        return "own"
+    return "any" if interval == "prediction" or (kind == "marginal" and not straight) else "none"
 
 
-def population_part(fit: MixedFit, rows: Design) -> Array:
-    """``X beta + offset``."""
-    mean = rows.X @ fit.beta
-    return mean if rows.offset is None else mean + rows.offset
+def _of_new_observations(
+    fit: Fit, rows: Rows, kind: Kind, at: Moments, level: float, z: float
+) -> tuple[Array, Array]:
+    """Standard deviation (m,) and limits (2, m) of a new observation in each row."""
+    if kind == "marginal":
+        at = fit.mean_and_variance(rows, "population")
+    spread = at.variance if at.between is None else at.variance + at.between
+    family = fit.response_family
+    if family.name == "gaussian" and family.link.name == "identity":
+        sd = np.sqrt(spread + fit.dispersion / rows.weights)
+        return sd, np.stack([at.eta - z * sd, at.eta + z * sd])
+    rng = np.random.default_rng(0)
+    ends, sd = np.empty((2, rows.n)), np.empty(rows.n)
+    at_once = max(1, _DRAW_CELLS // _DRAWS)
+    for first in range(0, rows.n, at_once):
+        part = slice(first, first + at_once)
+        noise = rng.standard_normal((_DRAWS, at.eta[part].size))
+        mean = family.link.mu(at.eta[part] + np.sqrt(spread[part]) * noise)
+        y = family.draw(rng, mean, rows.weights[part], fit.dispersion)
+        ends[:, part] = np.quantile(y, ((1 - level) / 2, (1 + level) / 2), axis=0)
+        sd[part] = y.std(axis=0)
+    return sd, ends
 
 
-def random_part(fit: MixedFit, rows: Design) -> Array:
-    """``Z b``, zero for new levels."""
-    out = np.zeros(rows.X.shape[0])
-    for term, b in zip(rows.terms, fit.b, strict=True):
-        seen = term.index >= 0
-        out[seen] += np.einsum("ik,ik->i", term.Z[seen], b[term.index[seen]])
-    return out
-
-
-def between_groups_variance(fit: MixedFit, rows: Design) -> Array:
-    """Variance of ``Z b`` over new groups, ``z' cov(b) z`` summed over terms."""
-    out = np.zeros(rows.X.shape[0])
-    for term, cov in zip(rows.terms, fit.covariances, strict=True):
-        out += np.einsum("ik,kl,il->i", term.Z, cov, term.Z)
-    return out
-
-
-def _conditional_variance(fit: LinearFit, rows: Design) -> Array:
-    """Variance of ``x'beta + z'b`` about its prediction, by the mixed model equations.
-
-    ``b`` given beta has covariance ``sigma^2 K`` and moves with beta by ``-K Z'X``: a row's
-    variance is ``sigma^2 z'Kz + (x - (KZ'X)'z)' vcov (x - (KZ'X)'z)``. New levels add all of
-    their variance.
-    """
-    blocks = RandomBlocks(fit)
-    wiring = blocks.wire(rows.terms)
-    variance = fit.sigma**2 * blocks.quadratic(wiring, blocks.K)
-    moved = rows.X - blocks.z_times(wiring, blocks.by_beta)
-    variance += np.einsum("ip,pq,iq->i", moved, fit.vcov_beta, moved)
-    for term, cov in zip(rows.terms, fit.covariances, strict=True):
-        new = term.index < 0
-        variance[new] += np.einsum("ik,kl,il->i", term.Z[new], cov, term.Z[new])
-    return variance
-
-
-def simulate(fit: MixedFit, n: int = 1, seed: int | None = None) -> Array:
+def simulate(fit: MixedModel, n: int = 1, seed: int | None = None) -> Array:
     """Draw new responses from a fitted model, with new random effects.
 
     Parameters
     ----------
-    fit : MixedFit
+    fit : MixedModel
     n : int
         Number of draws.
     seed : int, optional
@@ -191,31 +154,8 @@ def simulate(fit: MixedFit, n: int = 1, seed: int | None = None) -> Array:
     ndarray, shape (n, n_obs)
         One row a draw, in the order of the rows fitted; each can be given to ``fit.refit``.
     """
-    if n < 1:
+    refuse(fit, "simulation")
+    if int(n) != n or n < 1:
         raise MixedlabError(f"n is the number of draws, 1 or more, not {n}.")
     rng = np.random.default_rng(seed)
-    return np.array([draw_response(fit, rng) for _ in range(n)])
-
-
-def draw_response(fit: MixedFit, rng: np.random.Generator) -> Array:
-    """One new response (n_obs,) of the fitted rows."""
-    b = draw_effects(fit, rng)
-    if not isinstance(fit, LinearFit):
-        from mixedlab.inference.population_averaged import draw_response as draw_generalized
-
-        return draw_generalized(fit, fit.predictor_of(fit.beta, b), rng)
-    noise = fit.sigma * rng.standard_normal(fit.n_obs)
-    if fit.residual is not None:
-        noise = fit.residual.colour(noise[:, None], fit.residual_phi)[:, 0]
-    if fit.weights is not None:
-        noise /= np.sqrt(fit.weights)
-    return fit.predictor_of(fit.beta, b) + noise
-
-
-def draw_effects(fit: MixedFit, rng: np.random.Generator) -> list[Array]:
-    """New random effects (J, q) of each term."""
-    scale = 1.0 if fit.sigma is None else fit.sigma
-    return [
-        scale * rng.standard_normal((term.n_levels, term.n_coefs)) @ Lambda.T
-        for term, Lambda in zip(fit.terms, fit.factors, strict=True)
-    ]
+    return np.array([fit.draw(rng) for _ in range(int(n))])

@@ -18,13 +18,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mixedlab.errors import MixedlabError, nearest
-from mixedlab.inference.variances import Held, Parameter, can_be_held, held, parameters_of
-from mixedlab.models.linear import LinearFit, fit_linear
+from mixedlab.inference.contract import Held, MixedModel, Parameter, refuse
+from mixedlab.inference.tables import ends_by_name, normal_quantile
 
 if TYPE_CHECKING:
     import pandas as pd
-
-    from mixedlab.models.fit import MixedFit
 
 Array = NDArray[np.float64]
 
@@ -91,15 +89,13 @@ class Profile:
 
     def confint(self, level: float = 0.95) -> pd.DataFrame:
         """Values where the profile reaches the normal quantile: ``lower, upper``."""
-        import pandas as pd
-        from scipy import stats
-
-        z = stats.norm.ppf(0.5 + level / 2)
-        ends = {name: (curve.at(-z), curve.at(z)) for name, curve in self.curves.items()}
-        return pd.DataFrame.from_dict(ends, orient="index", columns=["lower", "upper"])
+        z = normal_quantile(level)
+        return ends_by_name({name: (c.at(-z), c.at(z)) for name, c in self.curves.items()})
 
 
-def profile(fit: MixedFit, parameters: Iterable[str] | None = None, level: float = 0.95) -> Profile:
+def profile(
+    fit: MixedModel, parameters: Iterable[str] | None = None, level: float = 0.95
+) -> Profile:
     """Profile the deviance of a mixed model.
 
     A fit by REML is fitted by maximum likelihood first: the restricted likelihoods of models
@@ -108,90 +104,44 @@ def profile(fit: MixedFit, parameters: Iterable[str] | None = None, level: float
 
     Parameters
     ----------
-    fit : LinearFit or GeneralizedFit
+    fit : MixedModel
     parameters : iterable of str, optional
         Names as in `confint`'s rows; by default all.
     level : float
         The points at this level's ends are computed exactly; the profiles go a step beyond.
     """
-    if not isinstance(fit, LinearFit) and not hasattr(fit, "loglik_at"):
-        raise MixedlabError("Profiles are for fits by ml.lmm and ml.glmm.")
-    from scipy import stats
-
-    fit = by_maximum_likelihood(fit)
-    known = {p.name: p for p in parameters_of(fit) if can_be_held(fit, p)}
+    refuse(fit, "profile interval")
+    fit = fit.by_maximum_likelihood()
+    known = {p.name: p for p in fit.named_parameters if p.can_be_held}
     wanted = list(known) if parameters is None else list(parameters)
     for name in wanted:
         if name not in known:
             raise MixedlabError(f"There is no parameter {name!r}.{nearest(name, known)}")
-    z = float(stats.norm.ppf(0.5 + level / 2))
+    z = normal_quantile(level)
     return Profile({name: _curve(fit, known[name], z) for name in wanted})
 
 
-def by_maximum_likelihood(fit: MixedFit) -> MixedFit:
-    """The same model fitted by maximum likelihood."""
-    if not fit.reml:
-        return fit
-    return fit_linear(
-        fit.y,
-        fit.X,
-        fit.terms,
-        reml=False,
-        weights=fit.weights,
-        offset=fit.offset,
-        names=fit.names,
-        start=fit.theta,
-    )
-
-
-def _curve(fit: MixedFit, parameter: Parameter, z: float) -> Curve:
-    estimate = parameter.estimate(fit)
+def _curve(fit: MixedModel, parameter: Parameter, z: float) -> Curve:
+    estimate = parameter.estimate
     if not np.isfinite(estimate):  # the correlation of a random effect that does not vary
         return Curve(parameter, estimate, np.empty(0), np.empty(0))
-    deviance = held(fit, parameter)
-    # A penalised fit's criterion leaves the penalty out; the profile has it throughout.
-    lowest = fit.criterion
-    if not isinstance(fit, LinearFit):
-        lowest = deviance.minimum(estimate, deviance.start())[0]
-    walk = _Walk(deviance, parameter, estimate, lowest, z)
-    step = _first_step(fit, parameter, estimate)
-    points = [*reversed(walk.side(-1, step)), (estimate, 0.0), *walk.side(1, step)]
-    values, zetas = np.array(points).T
+    held = fit.hold(parameter)
+    walk = _Walk(held, parameter, z)
+    below, above = (walk.side(sign, held.first_step) for sign in (-1, 1))
+    values, zetas = np.array([*reversed(below), (estimate, 0.0), *above]).T
     return Curve(parameter, estimate, values, zetas)
-
-
-def _first_step(fit: MixedFit, parameter: Parameter, estimate: float) -> float:
-    """About a third of a standard error."""
-    if parameter.kind == "beta":
-        return float(np.sqrt(fit.vcov_beta[parameter.first, parameter.first])) / 3
-    if parameter.kind == "sigma":
-        return estimate / np.sqrt(2.0 * fit.n_obs) / 3
-    n_levels = fit.terms[parameter.term].n_levels
-    if parameter.kind == "cor":
-        return max(1.0 - estimate**2, 0.1) / np.sqrt(n_levels) / 3
-    size = np.sqrt(np.mean(fit.terms[parameter.term].Z[:, parameter.first] ** 2))
-    per_level = fit.n_obs / n_levels
-    noise = (1.0 if fit.sigma is None else fit.sigma) / size / np.sqrt(per_level)
-    return max(estimate, noise) / np.sqrt(2.0 * n_levels) / 3
 
 
 class _Walk:
     """Walks away from the estimate in even steps of zeta, each time starting at the last."""
 
-    def __init__(
-        self,
-        held: Held,
-        parameter: Parameter,
-        estimate: float,
-        lowest: float,
-        z: float,
-    ) -> None:
-        self.held, self.parameter = held, parameter
-        self.estimate, self.lowest, self.z = estimate, lowest, z
+    def __init__(self, held: Held, parameter: Parameter, z: float) -> None:
+        self.held, self.bounds, self.z = held, parameter.bounds, z
+        self.estimate = parameter.estimate
 
     def side(self, sign: int, step: float) -> list[tuple[float, float]]:
         """Points (value, zeta) from the estimate outwards, one of them at zeta = +-z."""
-        bound = self.parameter.bounds[(sign + 1) // 2]
+        bound = self.bounds[(sign + 1) // 2]
         here, free = (self.estimate, 0.0), self.held.start()
         last_value, last_free = self.estimate, free
         points: list[tuple[float, float]] = []
@@ -220,7 +170,7 @@ class _Walk:
 
     def _zeta(self, value: float, start: Array, sign: int) -> tuple[float, Array]:
         deviance, free = self.held.minimum(value, start)
-        return sign * np.sqrt(max(deviance - self.lowest, 0.0)), free
+        return sign * np.sqrt(max(deviance - self.held.lowest, 0.0)), free
 
     def _end(
         self, inner: tuple[float, float], outer: tuple[float, float], free: Array, sign: int

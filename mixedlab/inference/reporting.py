@@ -51,8 +51,10 @@ class Report(ABC):
     def summary(self) -> Summary:
         """Estimates as tables."""
 
-    def __str__(self) -> str:
+    def __repr__(self) -> str:
         return str(self.summary())
+
+    __str__ = __repr__
 
     def _repr_html_(self) -> str:
         return self.summary()._repr_html_()

@@ -21,13 +21,11 @@ from numpy.typing import NDArray
 from mixedlab.engine.layout import lower_triangle
 from mixedlab.errors import MixedlabError
 from mixedlab.inference.blocks import RandomBlocks
-from mixedlab.inference.curvature import Curvature, invert_curved
-from mixedlab.models.linear import LinearFit
+from mixedlab.inference.contract import Fit, LinearModel, answers, refuse
+from mixedlab.inference.curvature import invert_curved
 
 if TYPE_CHECKING:
     import pandas as pd
-
-    from mixedlab.models.fit import MixedFit
 
 Array = NDArray[np.float64]
 Method = Literal["wald", "satterthwaite", "kenward-roger"]
@@ -35,33 +33,36 @@ Method = Literal["wald", "satterthwaite", "kenward-roger"]
 _POLE = 1e-6  # what is nearer to 1 than this is 1
 
 
-def tests(fit: MixedFit, df: Method = "wald") -> pd.DataFrame:  # noqa: PT028
-    """Test each fixed effect against zero.
+def tests(fit: Fit, df: Method | None = None) -> pd.DataFrame:  # noqa: PT028
+    """Test each coefficient against zero.
 
     Parameters
     ----------
-    fit : MixedFit
-    df : {"wald", "satterthwaite", "kenward-roger"}
-        How the reference distribution is chosen: normal, or t with approximate degrees of
-        freedom. The latter two are for linear models, Kenward-Roger for REML fits.
+    fit : Fit
+    df : {"satterthwaite", "kenward-roger", "wald"}, optional
+        How the reference distribution is chosen: t with approximate degrees of freedom, or
+        normal. The first two are for linear models, Kenward-Roger for REML fits. By default
+        Satterthwaite's where they can be had, otherwise Wald's.
 
     Returns
     -------
     DataFrame
-        One row a coefficient: ``estimate, se, df, t, p`` (``z`` for Wald, ``df`` infinite).
+        One row a coefficient: ``estimate, se, df, t, p`` (``z`` for Wald, ``df`` infinite);
+        ``attrs["df"]`` names the method.
     """
     import pandas as pd
     from scipy import stats
 
+    if df is None:
+        df = "satterthwaite" if answers(fit, "satterthwaite") else "wald"
     found = approximation(fit, df)
     ratio = fit.beta / found.se
-    p = 2.0 * (
-        stats.norm.sf(np.abs(ratio)) if df == "wald" else stats.t.sf(np.abs(ratio), found.df)
-    )
+    p = 2.0 * stats.t.sf(np.abs(ratio), found.df)  # normal where df is infinite
     columns = {"estimate": fit.beta, "se": found.se, "df": found.df}
-    return pd.DataFrame(
-        {**columns, "z" if df == "wald" else "t": ratio, "p": p}, index=list(fit.names)
-    )
+    columns |= {"z" if df == "wald" else "t": ratio, "p": p}
+    table = pd.DataFrame(columns, index=list(fit.names))
+    table.attrs["df"] = df
+    return table
 
 
 @dataclass(frozen=True)
@@ -72,43 +73,35 @@ class Approximation:
     df: Array
 
 
-def approximation(fit: MixedFit, df: Method) -> Approximation:
+def approximation(fit: Fit, df: Method) -> Approximation:
     """Standard errors and degrees of freedom by one of the three methods."""
     se = np.sqrt(np.diag(fit.vcov_beta))
     if df == "wald":
         return Approximation(se, np.full(se.shape, np.inf))
     if df not in ("satterthwaite", "kenward-roger"):
         raise MixedlabError(f"df is 'wald', 'satterthwaite' or 'kenward-roger', not {df!r}.")
-    if not isinstance(fit, LinearFit):
-        raise MixedlabError(
-            f"{df.title()} degrees of freedom are for linear mixed models. For this fit use "
-            "tests() or confint(method='bootstrap')."
-        )
-    if df == "satterthwaite":
-        return Approximation(se, satterthwaite(fit))
-    return kenward_roger(fit)
+    refuse(fit, df)
+    return Approximation(se, satterthwaite(fit)) if df == "satterthwaite" else kenward_roger(fit)
 
 
-def satterthwaite(fit: LinearFit) -> Array:
+def satterthwaite(fit: LinearModel) -> Array:
     """Degrees of freedom ``2 v^2 / Var(v)`` of each coefficient, v its squared standard error.
 
     ``Var(v)`` is by the delta method from the observed curvature of the deviance.
     """
-    curvature = Curvature.of(fit)
+    curvature = fit.curvature()
     slopes = np.diagonal(curvature.vcov_slopes, axis1=1, axis2=2)
     variance = np.einsum("ap,ab,bp->p", slopes, curvature.covariance, slopes)
     return 2.0 * np.diag(fit.vcov_beta) ** 2 / variance
 
 
-def kenward_roger(fit: LinearFit) -> Approximation:
+def kenward_roger(fit: LinearModel) -> Approximation:
     """Adjusted standard errors and degrees of freedom of each coefficient.
 
     V is linear in the variances and covariances of the random effects and the residual
     variance; derivatives with respect to them are assembled from the blocks of
     `RandomBlocks`, in the notation of Kenward & Roger (1997), section 2.
     """
-    if not fit.reml:
-        raise MixedlabError("Kenward-Roger needs a REML fit: fit the model with reml=True.")
     pieces = _Derivatives.of(fit)
     phi, P, Q, I = fit.vcov_beta, pieces.P, pieces.Q, pieces.information(fit.vcov_beta)
     W = invert_curved(I)
@@ -159,9 +152,9 @@ class _Derivatives:
         return (self.traces - 2.0 * second + third) / 2.0
 
     @classmethod
-    def of(cls, fit: LinearFit) -> _Derivatives:
+    def of(cls, fit: LinearModel) -> _Derivatives:
         """Assemble from Z'V^-1Z and the like, block by block; V here is sigma^2 times blocks' V."""
-        blocks = RandomBlocks(fit)
+        blocks = fit.blocks()
         s2, p = fit.sigma**2, fit.X.shape[1]
         A, C, K, X = blocks.A, blocks.C, blocks.K, blocks.X
         B = np.eye(blocks.size) - K @ A  # V^-1 Z = Z B

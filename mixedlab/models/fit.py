@@ -2,31 +2,54 @@
 
 A model computes arrays; the tables (`fixef`, `varcorr`, `ranef`, ...) are made when they are
 first asked for, and only then is pandas imported. What is asked *of* a fit (intervals, tests,
-predictions) lives in ``mixedlab.inference``; the methods here only lead there.
+predictions) lives in ``mixedlab.inference``, and its methods in `Questions`; the members here that
+are not tables are what those questions ask for, the contract of ``mixedlab.inference.contract``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from mixedlab.engine.layout import Layout, lower_triangle
+from mixedlab.engine.families import Family
+from mixedlab.engine.families import family as family_named
+from mixedlab.engine.layout import Layout
 from mixedlab.engine.terms import RandomTerm
-from mixedlab.inference.reporting import Report, Summary
+from mixedlab.errors import DataError, MixedlabError, listed
+from mixedlab.inference.contract import Groups, Kind, Likelihood, Moments, Parameter, Rows
+from mixedlab.inference.questions import Questions
+from mixedlab.inference.reporting import Summary
+from mixedlab.inference.tables import effects_by_group, on_rows, variances_and_correlations
+from mixedlab.models.parameters import random_parameters
 
 if TYPE_CHECKING:
     import pandas as pd
 
 Array = NDArray[np.float64]
 
+_LINEAR_ONLY = "{} for linear mixed models, fitted by ml.lmm. {}"
+_NOT_HERE: dict[str, str] = {
+    "satterthwaite": _LINEAR_ONLY.format(
+        "Satterthwaite degrees of freedom are", "Use df='wald' or confint(method='bootstrap')."
+    ),
+    "kenward-roger": _LINEAR_ONLY.format(
+        "Kenward-Roger degrees of freedom are", "Use df='wald' or confint(method='bootstrap')."
+    ),
+    "conditional AIC": _LINEAR_ONLY.format("The conditional AIC is", "Use aic."),
+    "leverage": _LINEAR_ONLY.format("Leverages are", ""),
+    "profile interval": "Profiles are for fits by ml.lmm and ml.glmm: use method='wald' or "
+    "method='bootstrap'.",
+    "marginal coefficients": "Marginal coefficients are for glmm fits.",
+}
+
 
 @dataclass(eq=False, repr=False, kw_only=True)
-class MixedFit(Report):
+class MixedFit(Questions):
     """A fitted mixed model; the base of the linear, generalised and hierarchical ones.
 
     Attributes
@@ -86,6 +109,9 @@ class MixedFit(Report):
     offset: Array | None = None
     design: Any = field(default=None)
 
+    profiled_kinds: ClassVar[frozenset[str]] = frozenset()
+    """Kinds of parameters that have a profile."""
+
     # ---- arrays -------------------------------------------------------------------------
 
     @cached_property
@@ -126,14 +152,14 @@ class MixedFit(Report):
         return eta if self.offset is None else eta + self.offset
 
     @property
-    def fitted(self) -> Array:
+    def fitted_values(self) -> Array:
         """Fitted values (n,) on the scale of the response, random effects included."""
-        return self.linear_predictor
+        return self.response_family.link.mu(self.linear_predictor)
 
     @property
-    def resid(self) -> Array:
+    def residuals(self) -> Array:
         """Response less fitted values (n,)."""
-        return self.y - self.fitted
+        return self.y - self.fitted_values
 
     @property
     def loglik(self) -> float:
@@ -162,26 +188,25 @@ class MixedFit(Report):
 
     # ---- tables -------------------------------------------------------------------------
 
-    @cached_property
+    @property
+    def index(self) -> pd.Index | None:
+        """Index of the table's rows used; None for a fit from arrays."""
+        return None if self.design is None else self.design.index
+
+    @property
+    def fitted(self) -> pd.Series:
+        """Fitted values on the index of the rows used; `fitted_values` as an array."""
+        return on_rows(self.fitted_values, self.index, "fitted")
+
+    @property
+    def resid(self) -> pd.Series:
+        """Residuals on the index of the rows used; `residuals` as an array."""
+        return on_rows(self.residuals, self.index, "resid")
+
+    @property
     def fixef(self) -> pd.Series:
         """Fixed effects by name."""
-        import pandas as pd
-
-        return pd.Series(self.beta, index=list(self.names), name="estimate")
-
-    @cached_property
-    def se(self) -> pd.Series:
-        """Standard errors of the fixed effects by name."""
-        import pandas as pd
-
-        return pd.Series(np.sqrt(np.diag(self.vcov_beta)), index=list(self.names), name="se")
-
-    @cached_property
-    def vcov(self) -> pd.DataFrame:
-        """Covariance of the fixed effects."""
-        import pandas as pd
-
-        return pd.DataFrame(self.vcov_beta, index=list(self.names), columns=list(self.names))
+        return self.coef
 
     @cached_property
     def varcorr(self) -> pd.DataFrame:
@@ -190,29 +215,11 @@ class MixedFit(Report):
         ``sdcor`` is the standard deviation of a variance and the correlation of a covariance
         (NaN where one of the two variances is zero).
         """
-        import pandas as pd
-
-        rows: list[tuple] = []
-        for t in self._theta_order:
-            term, cov = self.terms[t], self.covariances[t]
-            sd = np.sqrt(np.diag(cov))
-            rows += [
-                (term.group, name, None, cov[k, k], sd[k]) for k, name in enumerate(term.names)
-            ]
-            for i, k in zip(*lower_triangle(term.n_coefs), strict=True):
-                if i > k:
-                    scale = sd[i] * sd[k]
-                    cor = cov[i, k] / scale if scale > 0 else np.nan
-                    rows.append((term.group, term.names[k], term.names[i], cov[i, k], cor))
-        if self.sigma is not None:
-            rows.append(("Residual", None, None, self.sigma**2, self.sigma))
-        group, var1, var2, vcov, sdcor = zip(*rows, strict=True) if rows else ((),) * 5
-        # As strings the missing names would turn into NaN.
-        names = {
-            name: pd.Series(values, dtype=object)
-            for name, values in {"group": group, "var1": var1, "var2": var2}.items()
-        }
-        return pd.DataFrame({**names, "vcov": np.array(vcov), "sdcor": np.array(sdcor)})
+        order = self._theta_order
+        terms, covariances = (
+            [values[t] for t in order] for values in (self.terms, self.covariances)
+        )
+        return variances_and_correlations(terms, covariances, self.sigma)
 
     @property
     def _theta_order(self) -> list[int]:
@@ -230,18 +237,8 @@ class MixedFit(Report):
         return self._by_group([np.sqrt(np.maximum(d, 0.0)) for d in diagonals])
 
     def _by_group(self, values: Sequence[Array]) -> dict[str, pd.DataFrame]:
-        import pandas as pd
-
-        tables: dict[str, list[pd.DataFrame]] = {}
-        for t in self._theta_order:
-            term = self.terms[t]
-            index = pd.Index(term.levels, name=term.group)
-            table = pd.DataFrame(values[t], index=index, columns=list(term.names))
-            tables.setdefault(term.group, []).append(table)
-        return {
-            group: parts[0] if len(parts) == 1 else pd.concat(parts, axis=1)
-            for group, parts in tables.items()
-        }
+        order = self._theta_order
+        return effects_by_group([self.terms[t] for t in order], [values[t] for t in order])
 
     def summary(self) -> Summary:
         """Estimates as tables: criterion, random effects, fixed effects."""
@@ -275,67 +272,138 @@ class MixedFit(Report):
         """Further lines of the summary."""
         return []
 
-    def __repr__(self) -> str:
-        return str(self.summary())
+    # ---- the contract of inference ------------------------------------------------------
 
-    # ---- questions ----------------------------------------------------------------------
+    @property
+    def response_family(self) -> Family:
+        """The response's family as an object: mean, variance and density."""
+        return family_named(self.family)
 
-    def predict(
-        self,
-        newdata: Any = None,
-        kind: Literal["conditional", "population", "marginal"] = "conditional",
-        scale: Literal["response", "link"] = "response",
-        interval: Literal["confidence", "prediction"] | None = None,
-        new_levels: Literal["error", "population"] = "error",
-        level: float = 0.95,
-    ) -> Any:
-        """Predict the response; see `mixedlab.inference.prediction.predict`.
+    @property
+    def unanswered(self) -> Mapping[str, str]:
+        """Questions that this kind of fit does not answer, each with the reason."""
+        return _NOT_HERE
 
-        ``kind="population"`` sets the random effects to zero; ``kind="marginal"`` averages over
-        their distribution. For a linear model the two agree; for a logit they do not.
-        """
-        from mixedlab.inference.prediction import predict
+    @property
+    def likelihood_kind(self) -> Likelihood:
+        """Which likelihood was maximised."""
+        effects = {term.group: "gaussian" for term in self.terms}
+        return Likelihood(self.family, self.response_family.link.name, effects=effects)
 
-        return predict(self, newdata, kind, scale, interval, new_levels, level)
+    @cached_property
+    def named_parameters(self) -> tuple[Parameter, ...]:
+        """Sd and correlations in theta's order, sigma or dispersion, the fixed effects."""
+        held = self.profiled_kinds
+        order, covariances = self._theta_order, self.covariances
+        found = random_parameters(self.terms, order, covariances, self._smallest_sd, held)
+        found += self._dispersions()
+        for k, (name, beta) in enumerate(zip(self.names, self.beta, strict=True)):
+            found.append(Parameter("beta", name, float(beta), first=k, can_be_held="beta" in held))
+        return tuple(found)
 
-    def simulate(self, n: int = 1, seed: int | None = None) -> Array:
-        """Draw new responses (n, n_obs) from the fitted model, random effects drawn anew."""
-        from mixedlab.inference.prediction import simulate
+    def _smallest_sd(self, term: int, coef: int) -> float:
+        """The standard deviation of a random coefficient below which it counts as zero."""
+        return 1e-6
 
-        return simulate(self, n, seed)
+    def _dispersions(self) -> list[Parameter]:
+        if self.sigma is not None:
+            kind, value = "sigma", self.sigma
+        elif self.response_family.has_dispersion:
+            kind, value = "dispersion", self.dispersion
+        else:
+            return []
+        held = kind in self.profiled_kinds
+        return [Parameter(kind, kind, float(value), "log", can_be_held=held)]
+
+    def parameter_covariance(self) -> Array:
+        """Joint covariance of the named parameters on their free scales; NaN: unknown."""
+        out = np.full((len(self.named_parameters),) * 2, np.nan)
+        first = len(out) - self.beta.size
+        out[first:, first:] = self.vcov_beta
+        return out
+
+    def variance_curvature(self) -> Array | None:
+        """Second derivatives of the deviance in theta, in units free of the data; None: unknown."""
+        return None
+
+    def rows(self, newdata: Any = None, groups: Groups = "own", new_levels: str = "error") -> Rows:
+        """The rows fitted, or those of a new table; see the contract."""
+        if newdata is None:
+            n = self.n_obs
+            offset = np.zeros(n) if self.offset is None else self.offset
+            weights = np.ones(n) if self.weights is None else self.weights
+            return Rows(self.X, offset, self.terms, weights, self.index)
+        if self.design is None:
+            raise MixedlabError(
+                "This fit was made from arrays, so there is no formula to read new data with: "
+                "compute X @ fit.beta and add the effects in fit.b."
+            )
+        table = self.design.with_new_groups(newdata) if groups == "any" else newdata
+        new = self.design.rebuild(table, groups=groups != "none")
+        n, terms = new.X.shape[0], list(new.terms)
+        if groups == "own" and new_levels == "error":
+            _refuse_new_levels(terms)
+        if groups != "none":
+            for term in self.terms[len(terms) :]:  # an effect for every row: each is a new level
+                one, new_level = np.ones((n, 1)), np.full(n, -1)
+                terms.append(RandomTerm(term.group, new_level, term.levels, one, term.names))
+        offset = np.zeros(n) if new.offset is None else new.offset
+        return Rows(new.X, offset, tuple(terms), np.ones(n), new.index)
+
+    def mean_and_variance(self, rows: Rows, kind: Kind, *, variance: bool = True) -> Moments:
+        """Linear predictor of ``rows`` and its variance, variances of effects taken as known."""
+        eta = rows.fixed_part(self.beta)
+        if kind == "conditional":
+            eta = eta + rows.random_part(self.b)
+            return Moments(eta, self._conditional_variance(rows) if variance else None)
+        if kind == "marginal" and self.response_family.link.name != "identity":
+            return self._marginal_moments(rows, variance)
+        if not variance:
+            return Moments(eta)
+        between = rows.between(self.covariances) if len(rows.terms) == len(self.terms) else None
+        return Moments(eta, np.einsum("ip,pq,iq->i", rows.X, self.vcov_beta, rows.X), between)
+
+    def _conditional_variance(self, rows: Rows) -> Array:
+        """Variance (m,) of ``x'beta + z'b`` about its prediction."""
+        raise NotImplementedError
+
+    def _marginal_moments(self, rows: Rows, variance: bool) -> Moments:
+        """Of the link of the mean over groups, where the link bends."""
+        raise NotImplementedError
+
+    def draw(self, rng: np.random.Generator) -> Array:
+        """One new response (n,) of the rows fitted, random effects drawn anew."""
+        scale = 1.0 if self.sigma is None else self.sigma
+        b = [
+            scale * rng.standard_normal((term.n_levels, term.n_coefs)) @ Lambda.T
+            for term, Lambda in zip(self.terms, self.factors, strict=True)
+        ]
+        return self._draw_given(self.predictor_of(self.beta, b), rng)
+
+    def _draw_given(self, eta: Array, rng: np.random.Generator) -> Array:
+        weights = np.ones(self.n_obs) if self.weights is None else self.weights
+        family = self.response_family
+        return family.draw(rng, family.link.mu(eta), weights, self.dispersion)
 
     def refit(self, y: ArrayLike) -> MixedFit:
         """Fit the same model to another response (n,), in the order of the rows fitted."""
         raise NotImplementedError
 
-    def confint(
-        self, level: float = 0.95, method: Literal["wald", "profile", "bootstrap"] = "wald", **kw
-    ) -> pd.DataFrame:
-        """Confidence intervals; see `mixedlab.inference.intervals.confint`."""
-        from mixedlab.inference.intervals import confint
+    def without_table(self) -> Self:
+        """The same fit without the formula's machinery, which no worker needs."""
+        return replace(self, design=None)
 
-        return confint(self, level, method, **kw)
+    def by_maximum_likelihood(self) -> MixedFit:
+        """The same model fitted by maximum likelihood."""
+        return self
 
-    def tests(self, df: Literal["wald", "satterthwaite", "kenward-roger"] = "wald") -> pd.DataFrame:
-        """Tests of the fixed effects; see `mixedlab.inference.tests_of_coefs.tests`."""
-        from mixedlab.inference.tests_of_coefs import tests
 
-        return tests(self, df)
-
-    def icc(self) -> Any:
-        """Intraclass correlation; see `mixedlab.inference.explained.icc`."""
-        from mixedlab.inference.explained import icc
-
-        return icc(self)
-
-    def r2(self) -> Any:
-        """Marginal and conditional R squared; see `mixedlab.inference.explained.r2`."""
-        from mixedlab.inference.explained import r2
-
-        return r2(self)
-
-    def caic(self) -> Any:
-        """Conditional AIC; see `mixedlab.inference.explained.caic`."""
-        from mixedlab.inference.explained import caic
-
-        return caic(self)
+def _refuse_new_levels(terms: Sequence[RandomTerm]) -> None:
+    for term in terms:
+        new = np.flatnonzero(term.index < 0)
+        if new.size:
+            raise DataError(
+                f"The new data have levels of {term.group!r} that the fit has not seen, in rows "
+                f"{listed(new, 5)} (counted from 0). Use new_levels='population' to predict them "
+                "with an effect of zero."
+            )

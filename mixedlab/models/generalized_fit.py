@@ -10,14 +10,14 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from mixedlab.engine.families import Family
-from mixedlab.models.fit import MixedFit
+from mixedlab.models.generalized_answers import GeneralizedAnswers
 from mixedlab.models.joint_likelihood import JointLikelihood
 
 Array = NDArray[np.float64]
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
-class GeneralizedFit(MixedFit):
+class GeneralizedFit(GeneralizedAnswers):
     """A fitted generalised linear mixed model.
 
     Attributes
@@ -83,11 +83,6 @@ class GeneralizedFit(MixedFit):
         """The family as an object: mean, variance and density."""
         return self.problem.family
 
-    @property
-    def fitted(self) -> Array:
-        """Conditional means (n,): the inverse link at ``X beta + Z b + offset``."""
-        return self.response_family.link.mu(self.linear_predictor)
-
     @cached_property
     def weights_or_trials(self) -> Array:
         """Prior weights or trials (n,); ones where there are none."""
@@ -97,9 +92,9 @@ class GeneralizedFit(MixedFit):
     def resid_pearson(self) -> Array:
         """Residuals (n,) divided by the response's conditional standard deviation."""
         variance = self.response_family.variance(
-            self.fitted, self.weights_or_trials, self.dispersion
+            self.fitted_values, self.weights_or_trials, self.dispersion
         )
-        return self.resid / np.sqrt(variance)
+        return self.residuals / np.sqrt(variance)
 
     @cached_property
     def modes_by_beta(self) -> tuple[Any, list[Array]]:

@@ -11,8 +11,8 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -21,11 +21,13 @@ from mixedlab.engine.optimise import Minimum
 from mixedlab.engine.profiled import Evaluation, ProfiledDeviance
 from mixedlab.engine.terms import RandomTerm
 from mixedlab.errors import DataError
-from mixedlab.models.fit import MixedFit
+from mixedlab.models.linear_fit import LinearFit
 from mixedlab.models.residual import ResidualStructure, refuse_mixing, structure_from
 
 if TYPE_CHECKING:
     import pandas as pd
+
+__all__ = ["LinearFit", "Specification", "fit_linear", "lmm"]
 
 Array = NDArray[np.float64]
 
@@ -151,15 +153,11 @@ def fit_linear(
         raise DataError(f"There are {len(names)} names for the {p} columns of X.")
     terms = tuple(terms)
     _check(X, names, weights, terms, residual)
-    model = _Model(y, X, terms, reml, weights, offset, names, residual)
-    phi = np.zeros(0) if residual is None else model.best_residual()
-    problem = model.problem(phi)
-    first = None if start is None else problem.from_user(np.asarray(start, dtype=float))
-    return model.fit(problem, problem.minimise(first), phi)
+    return Specification(y, X, terms, reml, weights, offset, names, residual).fit(start)
 
 
 @dataclass(frozen=True)
-class _Model:
+class Specification:
     """The data and structure of a model, before and apart from its fit."""
 
     y: Array
@@ -170,6 +168,24 @@ class _Model:
     offset: Array | None
     names: tuple[str, ...]
     residual: ResidualStructure | None
+
+    def fit(self, start: ArrayLike | None = None) -> LinearFit:
+        """Minimise the criterion, from ``start`` in the data's units or a moment estimate."""
+        phi = np.zeros(0) if self.residual is None else self.best_residual()
+        problem = self.problem(phi)
+        first = None if start is None else problem.from_user(np.asarray(start, dtype=float))
+        return self.at(problem, problem.minimise(first), phi)
+
+    def refit(self, fit: LinearFit, y: ArrayLike) -> LinearFit:
+        """The same model for another response, from where the last fit ended."""
+        y = _column("y", y, self.y.size)
+        model = replace(self, y=y)
+        if self.residual is not None:
+            return model.fit()
+        problem = fit.problem.with_response(y if self.offset is None else y - self.offset)
+        # A response from the same model has its minimum nearby; at a boundary start afresh.
+        start = None if fit.singular else fit.optimum
+        return model.at(problem, problem.minimise(start), fit.residual_phi)
 
     def problem(self, phi: Array) -> ProfiledDeviance:
         """The deviance over theta, at these parameters of the residual structure."""
@@ -214,7 +230,7 @@ class _Model:
         )
         return found.x
 
-    def fit(
+    def at(
         self, problem: ProfiledDeviance, found: Minimum[Array, Evaluation], phi: Array
     ) -> LinearFit:
         """The fit at a minimum, in the data's units."""
@@ -224,7 +240,7 @@ class _Model:
                 "The fit did not converge: the criterion could still be lowered. Are there more "
                 "random coefficients than the data can tell apart? Try fewer.",
                 RuntimeWarning,
-                stacklevel=4,
+                stacklevel=5,
             )
         return LinearFit(
             y=self.y,
@@ -233,6 +249,7 @@ class _Model:
             terms=self.terms,
             weights=self.weights,
             offset=self.offset,
+            specification=self,
             problem=problem,
             optimum=found.x,
             evaluation=at,
@@ -249,145 +266,6 @@ class _Model:
             reml=self.reml,
             residual=self.residual,
             residual_phi=phi,
-        )
-
-
-@dataclass(eq=False, repr=False, kw_only=True)
-class LinearFit(MixedFit):
-    """A fitted linear mixed model.
-
-    Attributes
-    ----------
-    problem : ProfiledDeviance
-        The deviance as a function of theta, on the engine's internal scale.
-    optimum : ndarray
-        theta on that scale.
-    evaluation : Evaluation
-        The deviance at the optimum with gradient and curvature.
-    residual : ResidualStructure or None
-        Structure of the residual covariance; ``residual_parameters`` are its estimates.
-
-    See Also
-    --------
-    MixedFit : the attributes that all mixed fits share.
-    """
-
-    problem: ProfiledDeviance
-    optimum: Array
-    evaluation: Evaluation
-    residual: ResidualStructure | None = None
-    residual_phi: Array = field(default_factory=lambda: np.zeros(0))
-
-    @property
-    def residual_parameters(self) -> dict[str, float]:
-        """Parameters of the residual structure by name; without one, ``{"sd": sigma}``."""
-        if self.residual is None:
-            return {"sd": self.sigma}
-        return self.residual.parameters(self.residual_phi, self.sigma)
-
-    def _title(self) -> str:
-        return "Linear mixed model"
-
-    def _notes(self) -> list[str]:
-        if self.residual is None:
-            return []
-        found = ", ".join(f"{k} {v:.5g}" for k, v in self.residual_parameters.items())
-        return [f"Residual structure: {found}"]
-
-    def _conditional_covariances(self) -> list[Array]:
-        return self.problem.effect_covariances_of(self.evaluation)
-
-    def refit(self, y: ArrayLike) -> LinearFit:
-        """Fit the same model to another response (n,), in the order of the rows fitted."""
-        y = _column("y", y, self.n_obs)
-        model = _Model(
-            y,
-            self.X,
-            self.terms,
-            self.reml,
-            self.weights,
-            self.offset,
-            self.names,
-            self.residual,
-        )
-        if self.residual is None:
-            problem = self.problem.with_response(y if self.offset is None else y - self.offset)
-            phi = self.residual_phi
-        else:
-            phi = model.best_residual()
-            problem = model.problem(phi)
-        # A response from the same model has its minimum nearby; at a boundary start afresh.
-        start = None if self.singular or self.residual is not None else self.optimum
-        fit = model.fit(problem, problem.minimise(start), phi)
-        return replace(fit, formula=self.formula, design=self.design)
-
-    def predict(self, newdata: Any = None, *args: Any, **kwargs: Any) -> Any:
-        """Predict the response; see `mixedlab.inference.prediction.predict`."""
-        if len(args) > 2 or kwargs.get("interval") is not None:
-            self._refuse_structure("an interval of a prediction")
-        return super().predict(newdata, *args, **kwargs)
-
-    def confint(self, level: float = 0.95, method: str = "wald", **kwargs: Any) -> pd.DataFrame:
-        """Confidence intervals; see `mixedlab.inference.intervals.confint`."""
-        if method == "profile":
-            self._refuse_structure("a profile interval", "Use method='wald' or 'bootstrap'.")
-        return super().confint(level, method, **kwargs)
-
-    def tests(self, df: str = "wald") -> pd.DataFrame:
-        """Tests of the fixed effects; see `mixedlab.inference.tests_of_coefs.tests`."""
-        if df != "wald":
-            self._refuse_structure(f"df={df!r}", "Use df='wald'.")
-        return super().tests(df)
-
-    def icc(self) -> Any:
-        """Intraclass correlation; see `mixedlab.inference.explained.icc`."""
-        self._refuse_structure("an intraclass correlation")
-        return super().icc()
-
-    def r2(self) -> Any:
-        """Marginal and conditional R squared; see `mixedlab.inference.explained.r2`."""
-        self._refuse_structure("R squared")
-        return super().r2()
-
-    def caic(self) -> Any:
-        """Conditional AIC; see `mixedlab.inference.explained.caic`."""
-        self._refuse_structure("the conditional AIC")
-        return super().caic()
-
-    def _refuse_structure(self, what: str, remedy: str = "") -> None:
-        if self.residual is not None:
-            message = f"There is no {what} for a model with a residual structure. {remedy}"
-            raise DataError(message.strip())
-
-    def deviance(self, theta: ArrayLike, sigma: float | None = None) -> float:
-        """Criterion at another ``theta`` (data's units), beta at its best for it.
-
-        With ``sigma`` given, at that residual standard deviation; otherwise at the best one.
-        """
-        return self.evaluate(theta, sigma).value
-
-    def evaluate(self, theta: ArrayLike, sigma: float | None = None) -> Evaluation:
-        """Everything the engine knows at another ``theta`` (data's units)."""
-        return self.problem(self.problem.from_user(theta), None if sigma is None else sigma**2)
-
-    def vcov_at(self, theta: ArrayLike, sigma: float) -> Array:
-        """Covariance (p, p) of the fixed effects at given variance parameters."""
-        return self.problem.vcov_of(self.evaluate(theta, sigma))
-
-    def fixing(self, coef: int, value: float) -> ProfiledDeviance:
-        """The deviance with coefficient number ``coef`` held at ``value``: for profiles.
-
-        Its internal theta is that of ``self.problem``: start from ``self.optimum``.
-        """
-        self._refuse_structure("profile")
-        y = self.y - value * self.X[:, coef]
-        return ProfiledDeviance(
-            y if self.offset is None else y - self.offset,
-            np.delete(self.X, coef, axis=1),
-            self.terms,
-            reml=self.reml,
-            weights=self.weights,
-            names=tuple(np.delete(np.array(self.names, dtype=object), coef)),
         )
 
 

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mixedlab.errors import MixedlabError
+from mixedlab.inference.contract import answers
 from mixedlab.inference.explained import standardised_residuals
-from mixedlab.models.linear import LinearFit
 from mixedlab.pictures.style import BLUE, GREY, ORANGE
 
 if TYPE_CHECKING:
@@ -43,11 +43,11 @@ def residual_panels(fit: MixedFit, *, ax: Sequence[Axes] | None = None) -> NDArr
     panels = np.asarray(ax, dtype=object).reshape(-1)
     if panels.size != 3:
         raise MixedlabError(f"Give three Axes, one for each panel, not {panels.size}.")
-    if isinstance(fit, LinearFit):
+    if answers(fit, "leverage"):
         residual, what = standardised_residuals(fit), "Standardised residual"
     else:
         residual, what = fit.resid_pearson, "Pearson residual"
-    fitted = fit.fitted
+    fitted = fit.fitted_values
     known = np.isfinite(residual)
     residual, fitted = residual[known], fitted[known]
     size = 12 if residual.size < 500 else 4

@@ -8,7 +8,6 @@ import mixedlab as ml
 from mixedlab.errors import DataError
 from mixedlab.inference import blocks as blocks_module
 from mixedlab.inference.blocks import RandomBlocks
-from mixedlab.inference.curvature import Curvature
 from mixedlab.inference.explained import leverage, standardised_residuals
 
 FORMULAS = [
@@ -109,7 +108,7 @@ def test_curvature_against_differences_of_the_deviance():
         ]
     ) / (4 * h * h)
     np.testing.assert_allclose(
-        Curvature.of(fit).hessian, expected, atol=2e-4 * np.abs(expected).max()
+        fit.curvature().hessian, expected, atol=2e-4 * np.abs(expected).max()
     )
 
 

@@ -91,7 +91,7 @@ def test_degrees_of_freedom_are_how_fitted_values_follow_y(data, formula, reml):
     step = 1e-3 * fit.sigma
 
     def fitted(y):  # from afresh: a refit stops once it is near enough to where it started
-        return fit_linear(y, fit.X, fit.terms, reml=reml).fitted
+        return fit_linear(y, fit.X, fit.terms, reml=reml).fitted_values
 
     followed = 0.0
     for i in range(fit.n_obs):

@@ -12,9 +12,9 @@ import mixedlab as ml
 from mixedlab.errors import MixedlabError
 from mixedlab.inference.explained import standardised_residuals
 from mixedlab.inference.intervals import bootstrap
-from mixedlab.inference.profiles import by_maximum_likelihood, profile
+from mixedlab.inference.profiles import profile
 from mixedlab.inference.replication import ReplicationWarning
-from mixedlab.inference.variances import VarianceHeld, held, parameters_of
+from mixedlab.models.linear_held import VarianceHeld
 from tests import paths
 
 REFERENCE = json.loads((paths.REFERENCE / "inference.json").read_text(encoding="utf-8"))
@@ -62,13 +62,13 @@ def test_names_and_order_of_rows(sleep):
 def test_gradient_of_the_deviance_with_a_parameter_held(formula):
     fit = ml.lmm(formula, ml.load("sleepstudy"), reml=False)
     rng = np.random.default_rng(0)
-    for parameter in parameters_of(fit):
+    for parameter in fit.named_parameters:
         if parameter.kind == "beta":
             continue
         deviance = VarianceHeld(fit, parameter).deviance
         free = VarianceHeld(fit, parameter).start()
         free = free + 0.1 * rng.normal(size=free.size)
-        value = 0.8 * parameter.estimate(fit)
+        value = 0.8 * parameter.estimate
         _, gradient = deviance(value, free)
         step = 1e-5 * np.eye(free.size)
         expected = [
@@ -80,9 +80,9 @@ def test_gradient_of_the_deviance_with_a_parameter_held(formula):
 @pytest.mark.parametrize("k", [0, 1])
 def test_a_coefficient_held_is_an_offset(sleep, k):
     """The deviance with beta_k held is that of the model with its column moved to the offset."""
-    parameter = parameters_of(sleep)[-2 + k]
+    parameter = sleep.named_parameters[-2 + k]
     value = sleep.beta[k] + 1.3 * sleep.se.iloc[k]
-    deviance = held(sleep, parameter).minimum(value, held(sleep, parameter).start())[0]
+    deviance = sleep.hold(parameter).minimum(value, sleep.hold(parameter).start())[0]
     table = ml.load("sleepstudy")
     offset = value * sleep.X[:, k]
     rest = "0 + Days" if k == 0 else "1"
@@ -91,16 +91,16 @@ def test_a_coefficient_held_is_an_offset(sleep, k):
 
 
 def test_an_sd_held_at_zero_is_the_model_without_it(sleep):
-    parameter = parameters_of(sleep)[2]
-    start = held(sleep, parameter).start()
-    deviance = held(sleep, parameter).minimum(0.0, start)[0]
+    parameter = sleep.named_parameters[2]
+    start = sleep.hold(parameter).start()
+    deviance = sleep.hold(parameter).minimum(0.0, start)[0]
     without = ml.lmm("Reaction ~ Days + (1 | Subject)", ml.load("sleepstudy"), reml=False)
     assert deviance == pytest.approx(without.criterion, rel=1e-9)
 
 
 def test_a_correlation_held_at_zero_is_the_uncorrelated_model(sleep):
-    parameter = parameters_of(sleep)[1]
-    deviance = held(sleep, parameter).minimum(0.0, held(sleep, parameter).start())[0]
+    parameter = sleep.named_parameters[1]
+    deviance = sleep.hold(parameter).minimum(0.0, sleep.hold(parameter).start())[0]
     without = ml.lmm("Reaction ~ Days + (Days || Subject)", ml.load("sleepstudy"), reml=False)
     assert deviance == pytest.approx(without.criterion, rel=1e-9)
 
@@ -179,7 +179,7 @@ def test_profile_of_a_crossed_model_and_of_weights():
 
 def test_reml_fits_are_profiled_by_maximum_likelihood(sleep):
     reml = ml.lmm("Reaction ~ Days + (Days | Subject)", ml.load("sleepstudy"))
-    assert by_maximum_likelihood(reml).criterion == pytest.approx(sleep.criterion, rel=1e-9)
+    assert reml.by_maximum_likelihood().criterion == pytest.approx(sleep.criterion, rel=1e-9)
     pd.testing.assert_frame_equal(
         reml.confint(method="profile"), sleep.confint(method="profile"), rtol=1e-5
     )

@@ -12,7 +12,7 @@ from mixedlab.engine.families import family
 from mixedlab.engine.links import LINKS
 from mixedlab.engine.terms import RandomTerm
 from mixedlab.errors import DataError, MixedlabError
-from mixedlab.inference.population_averaged import _marginal_derivatives, marginal_mean
+from mixedlab.inference.population_averaged import marginal_derivatives, marginal_mean
 from mixedlab.models.generalized import fit_generalized
 from tests import paths
 
@@ -65,7 +65,7 @@ def test_marginal_mean_is_the_integral(name, sd):
 def test_derivatives_of_the_marginal_mean(name):
     link, h = LINKS[name], 1e-5
     eta, v = np.linspace(-1.5, 1.0, 7), np.linspace(0.1, 2, 7)
-    d_eta, d_v = _marginal_derivatives(link, eta, v)
+    d_eta, d_v = marginal_derivatives(link, eta, v)
     up, down = marginal_mean(link, eta + h, v), marginal_mean(link, eta - h, v)
     np.testing.assert_allclose(d_eta, (up - down) / (2 * h), rtol=1e-5, atol=1e-7)
     up, down = marginal_mean(link, eta, v + h), marginal_mean(link, eta, v - h)

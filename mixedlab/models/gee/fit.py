@@ -262,6 +262,16 @@ class GEEFit(Report):
         """QICu = -2 quasi-log-likelihood + 2p: for choosing covariates, not correlations."""
         return -2 * self.quasi_loglik + 2 * self.beta.size
 
+    @property
+    def unanswered(self) -> dict[str, str]:
+        """Questions that estimating equations do not answer, each with the reason."""
+        return {
+            "comparison": "compare is for fits that have a likelihood, not GEEFit. For estimating "
+            "equations compare qic.",
+            "diagnosis": "diagnose is for fits of mixed models, not GEEFit.",
+            "marginal coefficients": "The coefficients of a GEE fit are marginal: see coef.",
+        }
+
     # --- asking ----------------------------------------------------------------------------------
 
     def confint(self, level: float = 0.95) -> pd.DataFrame:

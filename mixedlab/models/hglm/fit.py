@@ -21,6 +21,7 @@ from numpy.typing import ArrayLike, NDArray
 from mixedlab.engine.families import Family
 from mixedlab.engine.layout import Layout
 from mixedlab.errors import DataError, MixedlabError, listed
+from mixedlab.inference.contract import Likelihood
 from mixedlab.inference.reporting import Summary
 from mixedlab.models.fit import MixedFit
 from mixedlab.models.hglm import prediction as hierarchical_prediction
@@ -215,6 +216,12 @@ class HierarchicalFit(MixedFit):
         return {t.group: k.name for t, k in zip(self.terms, self.data.random, strict=True)}
 
     @property
+    def likelihood_kind(self) -> Likelihood:
+        """Which likelihood was maximised."""
+        effects = self.random_families
+        return replace(super().likelihood_kind, method=self.method, effects=effects)
+
+    @property
     def response_family(self) -> Family:
         """Family and link of y given u."""
         return self.data.family
@@ -249,7 +256,7 @@ class HierarchicalFit(MixedFit):
         return self.estimates.is_beta_binomial
 
     @property
-    def fitted(self) -> Array:
+    def fitted_values(self) -> Array:
         """E(y | u) (n,) at the predicted effects."""
         return self.data.family.link.mu(self.linear_predictor)
 
@@ -378,6 +385,10 @@ class HierarchicalFit(MixedFit):
         return hierarchical_prediction.predict(
             self, newdata, kind, scale, interval, new_levels, level
         )
+
+    def draw(self, rng: np.random.Generator) -> Array:
+        """One new response (n,) of the rows fitted, effects drawn anew."""
+        return hierarchical_prediction.draw_response(self, rng)
 
     def simulate(self, n: int = 1, seed: int | None = None) -> Array:
         """Draw ``n`` new responses (n, n_obs) from the fitted model, effects drawn anew."""

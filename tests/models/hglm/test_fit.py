@@ -359,7 +359,7 @@ def test_conditional_mean_is_bayes_rule():
     mu = fit.predict(kind="population")
     by_hand = (fit.y + a) / (mu + a)
     assert fit.ranef["pump"].to_numpy()[fit.terms[0].index, 0] == pytest.approx(by_hand)
-    assert fit.fitted == pytest.approx(mu * by_hand)
+    assert fit.fitted_values == pytest.approx(mu * by_hand)
 
 
 # No shrinking: each example is a fit, and a smaller seed is no simpler.

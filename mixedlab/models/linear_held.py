@@ -10,84 +10,23 @@ their signs, so that the rest is minimised without constraints.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mixedlab.engine.layout import lower_triangle
 from mixedlab.engine.optimise import minimise
-from mixedlab.models.fit import MixedFit
-from mixedlab.models.linear import LinearFit
+from mixedlab.engine.profiled import ProfiledDeviance
+from mixedlab.inference.contract import Parameter
 
 if TYPE_CHECKING:
     from mixedlab.engine.profiled import Evaluation
-    from mixedlab.models.generalized import GeneralizedFit
+    from mixedlab.models.linear_fit import LinearFit
 
 Array = NDArray[np.float64]
 
 # Deviances are wanted to this accuracy: then zeta = 2 is right to 3e-9.
 _TOLERANCE = 1e-8
-
-
-@dataclass(frozen=True)
-class Parameter:
-    """An sd, a correlation, sigma or a fixed effect.
-
-    Attributes
-    ----------
-    kind : {"sd", "cor", "sigma", "beta"}
-    name : str
-        ``"sd (Intercept) | Subject"``, ``"sigma"``, ``"Days"``.
-    term : int
-        Position of the random term; -1 for sigma and fixed effects.
-    first, second : int
-        Positions of the coefficient, or of the two of a correlation.
-    """
-
-    kind: Literal["sd", "cor", "sigma", "beta"]
-    name: str
-    term: int = -1
-    first: int = 0
-    second: int = 0
-
-    def estimate(self, fit: MixedFit) -> float:
-        """Value in a fit; NaN for a correlation with a variance of zero."""
-        if self.kind == "sigma":
-            return float(fit.sigma)
-        if self.kind == "beta":
-            return float(fit.beta[self.first])
-        return self.of_covariance(fit.covariances[self.term])
-
-    def of_covariance(self, cov: Array) -> float:
-        """Value in a covariance matrix of the term's random effects."""
-        sd = np.sqrt(np.maximum(np.diag(cov), 0.0))
-        if self.kind == "sd":
-            return float(sd[self.first])
-        scale = sd[self.first] * sd[self.second]
-        return float(np.clip(cov[self.first, self.second] / scale, -1, 1)) if scale > 0 else np.nan
-
-    @property
-    def bounds(self) -> tuple[float, float]:
-        """Smallest and largest possible value."""
-        ends = {"sd": (0.0, np.inf), "sigma": (0.0, np.inf), "cor": (-1.0, 1.0)}
-        return ends.get(self.kind, (-np.inf, np.inf))
-
-
-def parameters_of(fit: MixedFit) -> list[Parameter]:
-    """All parameters: those of the random terms in theta's order, sigma, the fixed effects."""
-    found = []
-    for t in sorted(range(len(fit.terms)), key=lambda t: fit.layout.slices[t].start):
-        term = fit.terms[t]
-        for i, j in zip(*map(np.ndarray.tolist, lower_triangle(term.n_coefs)), strict=True):
-            if i == j:
-                found.append(Parameter("sd", f"sd {term.names[i]} | {term.group}", t, i, i))
-            else:
-                name = f"cor {term.names[j]}, {term.names[i]} | {term.group}"
-                found.append(Parameter("cor", name, t, j, i))
-    if fit.sigma is not None:
-        found.append(Parameter("sigma", "sigma"))
-    return found + [Parameter("beta", name, -1, k) for k, name in enumerate(fit.names)]
 
 
 @dataclass(frozen=True)
@@ -118,8 +57,22 @@ class VarianceHeld:
             np.sqrt(np.mean(t.Z**2, axis=0))[order]
             for t, order in zip(fit.terms, self.orders, strict=True)
         ]
+        self.lowest = fit.criterion
+        self.first_step = self._first_step()
         self._hessian: Array | None = None
         self._last: tuple[Array, Array] | None = None
+
+    def _first_step(self) -> float:
+        """About a third of a standard error, as many rows and groups would give."""
+        fit, parameter = self.fit, self.parameter
+        if parameter.kind == "sigma":
+            return fit.sigma / np.sqrt(2.0 * fit.n_obs) / 3
+        term = fit.terms[parameter.term]
+        if parameter.kind == "cor":
+            return max(1.0 - parameter.estimate**2, 0.1) / np.sqrt(term.n_levels) / 3
+        size = np.sqrt(np.mean(term.Z[:, parameter.first] ** 2))
+        noise = fit.sigma / size / np.sqrt(fit.n_obs / term.n_levels)
+        return max(parameter.estimate, noise) / np.sqrt(2.0 * term.n_levels) / 3
 
     def start(self) -> Array:
         """The free entries at the estimate, zero variances moved off zero."""
@@ -237,12 +190,25 @@ class VarianceHeld:
 
 
 class CoefficientHeld:
-    """The deviance with one fixed effect held, minimised over all other parameters."""
+    """The deviance with one fixed effect held, minimised over all other parameters.
+
+    Its column moves to the offset; the engine's theta keeps its meaning.
+    """
 
     def __init__(self, fit: LinearFit, parameter: Parameter) -> None:
-        self.fit, self.column = fit, fit.X[:, parameter.first]
-        self.problem = fit.fixing(parameter.first, float(fit.beta[parameter.first]))
+        k = parameter.first
+        self.fit, self.column = fit, fit.X[:, k]
+        self.lowest = fit.criterion
+        self.first_step = float(np.sqrt(fit.vcov_beta[k, k])) / 3
         self.y = fit.y if fit.offset is None else fit.y - fit.offset
+        self.problem = ProfiledDeviance(
+            self.y - fit.beta[k] * self.column,
+            np.delete(fit.X, k, axis=1),
+            fit.terms,
+            reml=fit.reml,
+            weights=fit.weights,
+            names=fit.names[:k] + fit.names[k + 1 :],
+        )
 
     def start(self) -> Array:
         """The engine's theta at the estimate."""
@@ -252,49 +218,6 @@ class CoefficientHeld:
         """Lowest deviance with the coefficient at ``value``, and the engine's theta there."""
         found = self.problem.with_response(self.y - value * self.column).minimise(start)
         return found.at.value, found.x
-
-
-class GeneralizedHeld:
-    """The deviance of a generalised fit with one of its own parameters held.
-
-    An sd is one of them once its coefficient comes first in its term.
-    """
-
-    def __init__(self, fit: GeneralizedFit, parameter: Parameter) -> None:
-        self.problem, self.parameters = fit.problem, fit.parameters
-        if parameter.kind == "beta":
-            self.index = fit.theta.size + parameter.first
-            return
-        if parameter.first > 0:
-            self.problem, self.parameters = fit.coefficient_first(parameter.term, parameter.first)
-        self.index = self.problem.layout.slices[parameter.term].start
-
-    def start(self) -> Array:
-        """All parameters at the estimate."""
-        return self.parameters
-
-    def minimum(self, value: float, start: Array) -> tuple[float, Array]:
-        """Lowest deviance with the parameter at ``value``, and all parameters there."""
-        loglik, parameters = self.problem.maximise_fixing(self.index, value, start)
-        return -2.0 * loglik, parameters
-
-
-Held = VarianceHeld | CoefficientHeld | GeneralizedHeld
-
-
-def held(fit: MixedFit, parameter: Parameter) -> Held:
-    """The deviance with ``parameter`` held."""
-    if not isinstance(fit, LinearFit):
-        return GeneralizedHeld(fit, parameter)
-    return (CoefficientHeld if parameter.kind == "beta" else VarianceHeld)(fit, parameter)
-
-
-def can_be_held(fit: MixedFit, parameter: Parameter) -> bool:
-    """Whether a profile of ``parameter`` is known how to make.
-
-    In a generalised fit fixed effects and standard deviations, not correlations.
-    """
-    return isinstance(fit, LinearFit) or parameter.kind in ("beta", "sd")
 
 
 def _residual_sum(point: Evaluation) -> float:

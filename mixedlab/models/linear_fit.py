@@ -1,0 +1,230 @@
+"""A fitted linear mixed model: what it has beyond every mixed fit."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, ClassVar
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from mixedlab.engine.profiled import Evaluation, ProfiledDeviance
+from mixedlab.inference.blocks import RandomBlocks
+from mixedlab.inference.contract import Held, Likelihood, Parameter, Rows
+from mixedlab.inference.curvature import Curvature
+from mixedlab.models.fit import MixedFit
+from mixedlab.models.linear_held import CoefficientHeld, VarianceHeld
+from mixedlab.models.parameters import State, joint_covariance
+from mixedlab.models.residual import ResidualStructure
+
+if TYPE_CHECKING:
+    from mixedlab.models.linear import Specification
+
+Array = NDArray[np.float64]
+
+_MARGINAL = (
+    "Marginal coefficients are for glmm fits. In a linear mixed model the coefficients are "
+    "marginal and conditional at once."
+)
+_NO_REML = "Kenward-Roger needs a REML fit: fit the model with reml=True."
+_STRUCTURE = "There is no {} for a model with a residual structure. {}"
+_OF_STRUCTURES = {
+    question: _STRUCTURE.format(what, remedy).strip()
+    for question, what, remedy in (
+        ("confidence interval of a prediction", "interval of a prediction", ""),
+        ("prediction interval", "interval of a prediction", ""),
+        ("profile interval", "profile interval", "Use method='wald' or 'bootstrap'."),
+        ("satterthwaite", "df='satterthwaite'", "Use df='wald'."),
+        ("kenward-roger", "df='kenward-roger'", "Use df='wald'."),
+        ("intraclass correlation", "intraclass correlation", ""),
+        ("R squared", "R squared", ""),
+        ("conditional AIC", "conditional AIC", ""),
+    )
+}
+
+
+@dataclass(eq=False, repr=False, kw_only=True)
+class LinearFit(MixedFit):
+    """A fitted linear mixed model.
+
+    Attributes
+    ----------
+    specification : Specification
+        The data and structure that were fitted, for fitting them again.
+    problem : ProfiledDeviance
+        The deviance as a function of theta, on the engine's internal scale.
+    optimum : ndarray
+        theta on that scale.
+    evaluation : Evaluation
+        The deviance at the optimum with gradient and curvature.
+    residual : ResidualStructure or None
+        Structure of the residual covariance; ``residual_parameters`` are its estimates.
+
+    See Also
+    --------
+    MixedFit : the attributes that all mixed fits share.
+    """
+
+    specification: Specification
+    problem: ProfiledDeviance
+    optimum: Array
+    evaluation: Evaluation
+    residual: ResidualStructure | None = None
+    residual_phi: Array = field(default_factory=lambda: np.zeros(0))
+
+    profiled_kinds: ClassVar[frozenset[str]] = frozenset({"sd", "cor", "sigma", "beta"})
+
+    @property
+    def residual_parameters(self) -> dict[str, float]:
+        """Parameters of the residual structure by name; without one, ``{"sd": sigma}``."""
+        if self.residual is None:
+            return {"sd": self.sigma}
+        return self.residual.parameters(self.residual_phi, self.sigma)
+
+    @property
+    def fitted_values(self) -> Array:
+        """Fitted values (n,), random effects included."""
+        return self.linear_predictor
+
+    def _title(self) -> str:
+        return "Linear mixed model"
+
+    def _notes(self) -> list[str]:
+        if self.residual is None:
+            return []
+        found = ", ".join(f"{k} {v:.5g}" for k, v in self.residual_parameters.items())
+        return [f"Residual structure: {found}"]
+
+    def _conditional_covariances(self) -> list[Array]:
+        return self.problem.effect_covariances_of(self.evaluation)
+
+    # ---- the deviance at other parameters -----------------------------------------------
+
+    def deviance(self, theta: ArrayLike, sigma: float | None = None) -> float:
+        """Criterion at another ``theta`` (data's units), beta at its best for it.
+
+        With ``sigma`` given, at that residual standard deviation; otherwise at the best one.
+        """
+        return self.evaluate(theta, sigma).value
+
+    def evaluate(self, theta: ArrayLike, sigma: float | None = None) -> Evaluation:
+        """Everything the engine knows at another ``theta`` (data's units)."""
+        return self.problem(self.problem.from_user(theta), None if sigma is None else sigma**2)
+
+    def vcov_at(self, theta: ArrayLike, sigma: float) -> Array:
+        """Covariance (p, p) of the fixed effects at given variance parameters."""
+        return self.problem.vcov_of(self.evaluate(theta, sigma))
+
+    def refit(self, y: ArrayLike) -> LinearFit:
+        """Fit the same model to another response (n,), in the order of the rows fitted."""
+        return replace(self.specification.refit(self, y), formula=self.formula, design=self.design)
+
+    def by_maximum_likelihood(self) -> LinearFit:
+        """The same model fitted by maximum likelihood."""
+        if not self.reml:
+            return self
+        fit = replace(self.specification, reml=False).fit(self.theta)
+        return replace(fit, formula=self.formula, design=self.design)
+
+    def hold(self, parameter: Parameter) -> Held:
+        """The deviance with a parameter held, for profiles."""
+        return (CoefficientHeld if parameter.kind == "beta" else VarianceHeld)(self, parameter)
+
+    # ---- the contract of inference ------------------------------------------------------
+
+    @property
+    def unanswered(self) -> Mapping[str, str]:
+        """Questions that this fit does not answer, each with the reason."""
+        out = {"marginal coefficients": _MARGINAL}
+        if self.residual is not None:
+            return out | _OF_STRUCTURES
+        return out if self.reml else out | {"kenward-roger": _NO_REML}
+
+    @property
+    def likelihood_kind(self) -> Likelihood:
+        """Which likelihood was maximised."""
+        residual = "" if self.residual is None else type(self.residual).__name__
+        return replace(super().likelihood_kind, residual=residual)
+
+    def _smallest_sd(self, term: int, coef: int) -> float:
+        """What adds less than 1e-4 of the residual's standard deviation to a typical row."""
+        size = np.sqrt(np.mean(self.terms[term].Z[:, coef] ** 2))
+        return 1e-4 * self.sigma / size if size > 0 else np.inf
+
+    def _dispersions(self) -> list[Parameter]:
+        found = super()._dispersions()
+        if self.residual is None:
+            return found
+        for name, value in self.residual_parameters.items():
+            label = f"residual {name}"
+            found.append(
+                Parameter("residual", label, value, can_be_held=False, taken_as_known=True)
+            )
+        return found
+
+    def parameter_covariance(self) -> Array:
+        """Joint covariance of the named parameters on their free scales.
+
+        From the curvature of the deviance in theta and log sigma^2; beta is independent of them.
+        """
+        k, p = self.optimum.size + 1, self.beta.size
+        at = np.concatenate([self.optimum, [2.0 * np.log(self.sigma)], self.beta])
+        covariance = np.zeros((k + p, k + p))
+        covariance[:k, :k] = self.curvature().covariance
+        covariance[k:, k:] = self.vcov_beta
+        return joint_covariance(self.named_parameters, self._state, at, covariance)
+
+    def _state(self, at: Array) -> State:
+        k = self.optimum.size
+        s2 = np.exp(at[k])
+        factors = self.layout.unpack(self.problem.to_user(at[:k]))
+        return [s2 * L @ L.T for L in factors], at[k], at[k + 1 :]
+
+    def variance_curvature(self) -> Array | None:
+        """Second derivatives of the profiled deviance, theta in units of the residual's sd."""
+        return self.curvature().profiled
+
+    def curvature(self) -> Curvature:
+        """The deviance around its minimum, on the engine's scale of theta."""
+        return Curvature.of(self.problem, self.optimum, self.evaluation)
+
+    def curvature_in_theta(self) -> Array:
+        """Second derivatives of the profiled deviance in ``theta``."""
+        units = np.eye(self.theta.size)
+        to_internal = np.column_stack([self.problem.from_user(unit) for unit in units])
+        # The engine may hold a column of Lambda with the other sign.
+        at = self.problem.from_user(self.theta)
+        flipped = np.where(at * self.optimum < 0, -1.0, 1.0)[:, None] * to_internal
+        return flipped.T @ self.curvature().profiled @ flipped
+
+    @property
+    def degrees_of_freedom(self) -> int:
+        """n, or n - p by REML: what the residual sum of squares is divided by."""
+        return self.problem.nu
+
+    def blocks(self) -> RandomBlocks:
+        """V by blocks."""
+        return RandomBlocks(self)
+
+    def _conditional_variance(self, rows: Rows) -> Array:
+        """Variance of ``x'beta + z'b`` about its prediction, by the mixed model equations.
+
+        ``b`` given beta has covariance ``sigma^2 K`` and moves with beta by ``-K Z'X``: a row's
+        variance is ``sigma^2 z'Kz + (x - (KZ'X)'z)' vcov (x - (KZ'X)'z)``. New levels add all of
+        their variance.
+        """
+        blocks = self.blocks()
+        wiring = blocks.wire(rows.terms)
+        variance = self.sigma**2 * blocks.quadratic(wiring, blocks.K)
+        moved = rows.X - blocks.z_times(wiring, blocks.by_beta)
+        variance += np.einsum("ip,pq,iq->i", moved, self.vcov_beta, moved)
+        return variance + rows.between(self.covariances, unseen_only=True)
+
+    def _draw_given(self, eta: Array, rng: np.random.Generator) -> Array:
+        noise = self.sigma * rng.standard_normal(self.n_obs)
+        if self.residual is not None:
+            noise = self.residual.colour(noise[:, None], self.residual_phi)[:, 0]
+        if self.weights is not None:
+            noise /= np.sqrt(self.weights)
+        return eta + noise
