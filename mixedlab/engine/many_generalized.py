@@ -1,0 +1,390 @@
+"""Generalised linear mixed models of many data sets of one design, fitted together.
+
+The log-likelihoods of ``many_likelihood`` are maximised over theta and beta jointly by quasi-Newton
+steps (BFGS with backtracking; Nocedal and Wright, *Numerical Optimization*, 2006, chapters 3 and
+6), every data set with a curvature and a step length of its own, all evaluated together; what is
+finished is not evaluated again. Quadrature starts from Laplace's maximum and its curvature.
+
+The likelihood is even in each column of Lambda, so its gradient vanishes where a column is zero,
+whatever the data. There the values decide: a small column is put to zero if that costs nothing,
+and a zero column is left again if a small step from it gains.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from mixedlab.engine.families import Family
+from mixedlab.engine.families import family as family_named
+from mixedlab.engine.many_likelihood import ManyLikelihoods
+from mixedlab.errors import DataError
+
+Array = NDArray[np.float64]
+Indices = NDArray[np.intp]
+Mask = NDArray[np.bool_]
+Objective = Callable[[Array, Indices], tuple[Array, Array]]
+
+_FIRST_SD = 0.7  # standard deviation of a random effect's part of eta to start from
+_NEAR = 1e-4  # gain in log-likelihood below which Laplace's maximum is left for quadrature's
+_DONE = 1e-10  # gain below which a step is not worth taking
+_AT_ZERO = 2e-3  # a scaled column of Lambda below this is tried at 0
+_OFF_ZERO = 0.05  # where a zero column is tried again
+_FAR = 12.0  # a linear predictor this far out means probabilities of 0 or 1 to five digits
+
+
+@dataclass(frozen=True)
+class ManyGeneralized:
+    """The fits of m data sets.
+
+    Attributes
+    ----------
+    beta : ndarray (m, p)
+    theta : ndarray (m, k)
+        Relative covariance factors as in `MixedFit.theta`.
+    loglik : ndarray (m,)
+    converged, singular : ndarray of bool (m,)
+    suspect : ndarray of bool (m,)
+        Fitted values at the end of their range, or 0/1 responses that do not vary within any
+        group: an estimate may not exist. Look at such a data set alone.
+    """
+
+    beta: Array
+    theta: Array
+    loglik: Array
+    converged: Mask
+    singular: Mask
+    suspect: Mask
+
+    def __len__(self) -> int:
+        return len(self.loglik)
+
+
+def many_generalized(
+    Y: ArrayLike,
+    X: ArrayLike,
+    index: ArrayLike,
+    Z: ArrayLike | None = None,
+    *,
+    family: str | Family = "binomial",
+    link: str | None = None,
+    nagq: int = 1,
+    sizes: tuple[int, ...] | None = None,
+    weights: ArrayLike | None = None,
+    offset: ArrayLike | None = None,
+    start: tuple[ArrayLike, ArrayLike] | None = None,
+) -> ManyGeneralized:
+    """Fit a generalised linear mixed model with one grouping factor to m responses.
+
+    Parameters
+    ----------
+    Y : array (n, m)
+        Responses on the scale of the mean, one data set a column; binomial ones are proportions,
+        whose ``weights`` are the trials.
+    X : array (n, p)
+    index : array of int (n,)
+        Level of each row, 0 to J - 1.
+    Z : array (n, q), optional
+        Columns whose coefficients vary; by default an intercept.
+    family, link
+        As in `mixedlab.glmm`; a family without a dispersion.
+    nagq : int
+        1 is Laplace's approximation; k > 1 adaptive quadrature with k nodes a dimension.
+    sizes : tuple of int, optional
+        Coefficients of each term; terms are uncorrelated, the coefficients of one are not.
+    weights, offset : array (n,), optional
+    start : (theta, beta), optional
+        Where all start; by default each from its model without random effects.
+
+    Raises
+    ------
+    DataError
+        Shapes that do not fit, or a family that has a dispersion.
+    """
+    kind = family_named(family, link)
+    if kind.has_dispersion:
+        raise DataError(
+            f"The {kind.name} family has a dispersion, which is not fitted for many data sets at "
+            "once: fit them one by one."
+        )
+    y, X, index = np.asarray(Y, dtype=float), np.asarray(X, dtype=float), np.asarray(index)
+    n = index.size
+    Z = np.ones((n, 1)) if Z is None else np.asarray(Z, dtype=float)
+    if y.ndim != 2 or not len(y) == len(X) == len(Z) == n:
+        raise DataError(
+            f"Y has shape {y.shape}, X {X.shape}, Z {Z.shape}, and there are {n} levels of rows: "
+            "give a column of Y for each data set, and a row for each level."
+        )
+    sizes = (Z.shape[1],) if sizes is None else sizes
+    w = 1.0 if weights is None else np.asarray(weights, dtype=float)
+    o = np.zeros(n) if offset is None else np.asarray(offset, dtype=float)
+    # Inside, every column has a mean square of 1, so that its unit costs no digit.
+    x_scale, z_scale = _root_mean_square(X), _root_mean_square(Z)
+    problem = ManyLikelihoods(kind, y, X / x_scale, index, Z / z_scale, sizes, w, o)
+    theta_scale = z_scale[problem.rows]
+    if start is None:
+        x, runs_away = _start(problem, sizes)
+    else:
+        first = np.concatenate([np.asarray(start[0]) * theta_scale, np.asarray(start[1]) * x_scale])
+        x, runs_away = np.tile(first, (problem.m, 1)), np.zeros(problem.m, dtype=bool)
+    x, value, converged = _Fitting(problem).maximise(x, nagq)
+    theta, beta = x[:, : problem.n_theta], x[:, problem.n_theta :]
+    sign = _signs(problem, theta)
+    runs_away |= np.abs(X @ (beta / x_scale).T).max(0, initial=0.0) > 15
+    if kind.name == "binomial" and np.all(w == 1):
+        runs_away |= _all_alike(problem)
+    return ManyGeneralized(
+        beta=beta / x_scale,
+        theta=theta * sign / theta_scale + 0.0,
+        loglik=value,
+        converged=converged,
+        singular=_singular(problem, theta, sizes),
+        suspect=runs_away,
+    )
+
+
+def _start(problem: ManyLikelihoods, sizes: tuple[int, ...]) -> tuple[Array, Mask]:
+    """Coefficients without random effects and modest variances; and whether they run away."""
+    beta, settled = scoring_many(problem)
+    first = np.concatenate([np.eye(q)[np.triu_indices(q)] * _FIRST_SD / q for q in sizes])
+    eta = problem.X @ beta.T
+    far = np.abs(eta - np.median(eta, axis=0)).max(0, initial=0.0) > _FAR
+    # A start far out would take the others' evaluations along.
+    beta = np.where((far | ~settled)[:, None], np.clip(beta, -5.0, 5.0), beta)
+    return np.hstack([np.tile(first, (problem.m, 1)), beta]), far | ~settled
+
+
+def scoring_many(problem: ManyLikelihoods, max_steps: int = 25) -> tuple[Array, Mask]:
+    """Coefficients (m, p) of the models without random effects, and which have settled.
+
+    Fisher scoring where the link is not the family's own, and halved steps where the
+    log-likelihood would fall (McCullagh and Nelder, 1989, section 2.5).
+    """
+    X, p, m = problem.X, problem.p, problem.m
+    beta, settled = np.zeros((m, p)), np.zeros(m, dtype=bool)
+    whole = np.arange(m)
+    with np.errstate(all="ignore"):
+        eta = problem.model(slice(None)).start_eta()
+        beta[:] = np.linalg.lstsq(X, eta - problem.offset, rcond=None)[0].T
+        left, value = whole, np.full(m, -np.inf)
+        for _ in range(max_steps):
+            model = problem.model(left)
+            eta = problem.offset + X @ beta[left].T
+            l1, l2, _ = model.derivatives(eta)
+            W = -l2
+            if (W < 0).any():
+                W = np.where(W >= 0, W, problem.family.fisher_weights(eta, problem.weights, 1.0))
+            good = np.isfinite(W) & np.isfinite(l1)
+            W, l1 = np.where(good, W, 0.0), np.where(good, l1, 0.0)
+            information = (problem.XX @ W).reshape(p, p, -1).transpose(2, 0, 1)
+            trace = np.einsum("mpp->m", information)[:, None, None]
+            information = information + 1e-10 * np.maximum(trace, 1e-300) * np.eye(p)
+            step = np.linalg.solve(information, (X.T @ l1).T[:, :, None])[:, :, 0]
+            length = np.ones(left.size)
+            for _ in range(12):
+                candidate = beta[left] + length[:, None] * step
+                new, _ = model.value_and_score(problem.offset + X @ candidate.T, problem.groups)
+                new = new.sum(0)
+                worse = ~(new >= value[left] - 1e-9 * np.abs(value[left]))
+                if not worse.any():
+                    break
+                length = np.where(worse, length / 2, length)
+            beta[left] = candidate
+            done = np.abs(new - value[left]) < 1e-8 * (np.abs(new) + 0.1)
+            value[left] = new
+            settled[left[done]] = True
+            left = left[~done]
+            if not left.size:
+                break
+    return beta, settled
+
+
+class _Fitting:
+    """The maxima of a problem's log-likelihoods; parameters are (m, d): theta, then beta."""
+
+    def __init__(self, problem: ManyLikelihoods) -> None:
+        self.problem = problem
+
+    def objective(self, x: Array, which: Indices) -> tuple[Array, Array]:
+        """Minus the log-likelihoods (m,), and their gradients (m, d)."""
+        k = self.problem.n_theta
+        at = self.problem(x[:, :k], x[:, k:], which)
+        return -at.loglik, -at.gradient
+
+    def maximise(self, x: Array, nagq: int) -> tuple[Array, Array, Mask]:
+        """Parameters, log-likelihoods, and which of them are maxima."""
+        problem = self.problem
+        whole = np.arange(problem.m)
+        inverse = self._first_inverse(x)
+        if nagq > 1:
+            rough, value, inverse, _ = quasi_newton_many(
+                self.objective, x, inverse, whole, enough=_NEAR
+            )
+            problem.use_nodes(nagq)
+            x = np.where(np.isfinite(value)[:, None], rough, x)
+        x, value, inverse, converged = quasi_newton_many(self.objective, x, inverse, whole)
+        self._settle_at_zero(x, value)
+        self._leave_zero(x, value, inverse, converged)
+        return x, -value, converged & np.isfinite(value)
+
+    def _first_inverse(self, x: Array) -> Array:
+        """Inverse of a first Hessian (m, d, d).
+
+        The information about beta given the random effects; for theta the squares of the
+        groups' gradients.
+        """
+        problem, k = self.problem, self.problem.n_theta
+        at = problem(x[:, :k], x[:, k:], np.arange(problem.m))
+        spread = np.where(np.isfinite(at.spread), at.spread, 1.0)
+        inverse = np.zeros((problem.m, x.shape[1], x.shape[1]))
+        inverse[:, range(k), range(k)] = 1.0 / np.maximum(spread, 1.0)
+        information = problem.information_of_beta(x[:, :k], x[:, k:])
+        trace = np.einsum("mpp->m", information)[:, None, None]
+        information += np.maximum(1e-8 * trace, 1e-12) * np.eye(problem.p)
+        inverse[:, k:, k:] = np.linalg.inv(information)
+        return inverse
+
+    def _columns(self, x: Array) -> list[tuple[Indices, Array]]:
+        """For each column of Lambda its places in theta, and its largest entry (m,)."""
+        cols = self.problem.cols
+        places = [np.flatnonzero(cols == c) for c in range(self.problem.q)]
+        return [(at, np.abs(x[:, at]).max(1)) for at in places]
+
+    def _settle_at_zero(self, x: Array, value: Array) -> None:
+        """Put columns of Lambda that are as good as zero exactly there."""
+        trial = x.copy()
+        for at, size in self._columns(x):
+            trial[np.ix_(size < _AT_ZERO, at)] = 0.0
+        which = np.flatnonzero((trial != x).any(1))
+        if not which.size:
+            return
+        there, _ = self.objective(trial[which], which)
+        good = there <= value[which] + 1e-7 * (1 + 1e-6 * np.abs(value[which]))
+        x[which[good]], value[which[good]] = trial[which[good]], there[good]
+
+    def _leave_zero(self, x: Array, value: Array, inverse: Array, converged: Mask) -> None:
+        """Go on from where a column of Lambda is zero and a step from it gains."""
+        for at, size in self._columns(x):
+            which = np.flatnonzero((size < _AT_ZERO) & np.isfinite(value))
+            if not which.size:
+                continue
+            trial = x[which]
+            trial[:, at[0]] = _OFF_ZERO
+            there, _ = self.objective(trial, which)
+            gains = there < value[which] - 1e-8 * (1 + np.abs(value[which]))
+            if not gains.any():
+                continue
+            which, trial = which[gains], trial[gains]
+            new, there, _, done = quasi_newton_many(self.objective, trial, inverse[which], which)
+            better = there < value[which]
+            which = which[better]
+            x[which], value[which], converged[which] = new[better], there[better], done[better]
+
+
+def quasi_newton_many(
+    objective: Objective, x: Array, inverse: Array, which: Indices, enough: float = _DONE
+) -> tuple[Array, Array, Array, Mask]:
+    """Minimise functions numbered ``which`` from x (m, d), by BFGS with backtracking.
+
+    Parameters
+    ----------
+    objective : callable
+        (points, numbers) -> (values, gradients); infinite where a point is not allowed.
+    inverse : ndarray (m, d, d)
+        First guesses of the inverse Hessians.
+    enough : float
+        A promised gain that is not worth a step.
+
+    Returns
+    -------
+    x, value, inverse, converged
+    """
+    x, inverse = x.copy(), inverse.copy()
+    value, gradient = objective(x, which)
+    converged = np.zeros(len(x), dtype=bool)
+    step = -np.einsum("mab,mb->ma", inverse, gradient)
+    length, tries = np.ones(len(x)), np.zeros(len(x), dtype=int)
+    left = np.flatnonzero(np.isfinite(value))
+    for _ in range(500):
+        slope = np.einsum("ma,ma->m", gradient[left], step[left])
+        done = -0.5 * slope < enough + 1e-14 * np.abs(value[left])
+        converged[left[done]] = True
+        left, slope = left[~done], slope[~done]
+        if not left.size:
+            break
+        trial = x[left] + length[left, None] * step[left]
+        there, new_gradient = objective(trial, which[left])
+        good = np.isfinite(there) & (there <= value[left] + 1e-4 * length[left] * slope)
+        moved = left[good]
+        s, change = trial[good] - x[moved], new_gradient[good] - gradient[moved]
+        inverse[moved] = _bfgs(inverse[moved], s, change)
+        x[moved], value[moved], gradient[moved] = trial[good], there[good], new_gradient[good]
+        step[moved] = -np.einsum("mab,mb->ma", inverse[moved], gradient[moved])
+        length[moved], tries[moved] = 1.0, 0
+        bad = left[~good]
+        length[bad] = _shorter(length[bad], value[bad], there[~good], slope[~good])
+        tries[bad] += 1
+        # A step that rounding will not let gain any more ends where it is.
+        stuck = tries[left] > 30
+        near = -0.5 * slope < 1e-7 * (1 + np.abs(value[left]))
+        converged[left[stuck & near]] = True
+        left = left[~stuck]
+    return x, value, inverse, converged
+
+
+def _bfgs(inverse: Array, s: Array, change: Array) -> Array:
+    """Updated inverse Hessians (m, d, d); as they were where a step shows no curvature."""
+    along = np.einsum("ma,ma->m", s, change)
+    size = np.sqrt((s**2).sum(1) * (change**2).sum(1))
+    carried = np.einsum("mab,mb->ma", inverse, change)
+    curved = along > 1e-10 * size
+    one = np.where(curved, along, 1.0)[:, None, None]
+    twist = s[:, :, None] * carried[:, None]
+    grown = (1 + np.einsum("ma,ma->m", change, carried)[:, None, None] / one) / one
+    new = inverse + grown * s[:, :, None] * s[:, None] - (twist + twist.swapaxes(1, 2)) / one
+    return np.where(curved[:, None, None], new, inverse)
+
+
+def _shorter(length: Array, value: Array, there: Array, slope: Array) -> Array:
+    """Lengths where a parabola through the last values is lowest, within a tenth and a half."""
+    with np.errstate(all="ignore"):
+        curve = 2 * (there - value - length * slope)
+        best = np.where(curve > 0, -slope * length**2 / curve, length / 2)
+    return np.where(np.isfinite(there), np.clip(best, 0.1 * length, 0.5 * length), 0.25 * length)
+
+
+def _root_mean_square(X: Array) -> Array:
+    scale = np.sqrt(np.mean(X**2, axis=0))
+    return np.where(scale > 0, scale, 1.0)
+
+
+def _lambdas(problem: ManyLikelihoods, theta: Array) -> Array:
+    out = np.zeros((len(theta), problem.q, problem.q))
+    out[:, problem.rows, problem.cols] = theta
+    return out
+
+
+def _signs(problem: ManyLikelihoods, theta: Array) -> Array:
+    """Signs (m, k) that turn Lambda's columns so that no diagonal is negative."""
+    diagonal = np.einsum("mqq->mq", _lambdas(problem, theta))
+    return np.where(diagonal < 0, -1.0, 1.0)[:, problem.cols]
+
+
+def _singular(problem: ManyLikelihoods, theta: Array, sizes: tuple[int, ...]) -> Mask:
+    """Whether some combination of a term's coefficients has variance zero."""
+    out, first, L = np.zeros(len(theta), dtype=bool), 0, _lambdas(problem, theta)
+    for q in sizes:
+        block = L[:, first : first + q, first : first + q]
+        values = np.abs(block[:, :, 0]) if q == 1 else np.linalg.svd(block, compute_uv=False)
+        out |= values[:, -1] < 1e-4 * np.maximum(1.0, values[:, 0])
+        first += q
+    return out
+
+
+def _all_alike(problem: ManyLikelihoods) -> Mask:
+    """Whether the 0/1 responses of every group are all 0 or all 1."""
+    successes, counts = problem.groups.sum(problem.y), problem.groups.counts[:, None]
+    return ((successes == 0) | (successes == counts)).all(0)

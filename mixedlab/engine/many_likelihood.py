@@ -1,0 +1,319 @@
+r"""Marginal likelihoods of generalised models of many data sets of one design, and their gradients.
+
+The formulas, and the names, are those of ``mixedlab.engine.grouped_likelihood``: one grouping
+factor, Laplace's approximation or adaptive Gauss-Hermite quadrature around each group's mode, the
+gradient of the formula itself. Arrays gain a last axis, one place a data set: rows are (n, m),
+groups (J, m). The modes of all groups of all data sets are found together, and data sets whose
+modes are found leave the loop.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mixedlab.engine import blocks
+from mixedlab.engine.layout import lower_triangle
+from mixedlab.engine.many_responses import Groups, Responses, responses
+from mixedlab.engine.quadrature import product_rule
+from mixedlab.engine.stacked_factor import factor, solve
+
+Array = NDArray[np.float64]
+Indices = NDArray[np.intp]
+
+_CELLS = 32_768  # rows x data sets handled at once: small enough for the processor's cache
+_NEWTON_STEPS = 100
+
+
+@dataclass
+class Values:
+    """Log-likelihoods (m,), minus infinity where out of range, and their gradients (m, d).
+
+    ``spread`` (m, k) is the sum over groups of the squares of their gradients in theta.
+    """
+
+    loglik: Array
+    gradient: Array
+    spread: Array
+
+
+class ManyLikelihoods:
+    """Log-likelihoods of m data sets as functions of theta and beta.
+
+    Parameters
+    ----------
+    family : Family
+        Without a dispersion.
+    y : ndarray (n, m)
+    X : ndarray (n, p)
+    index : ndarray of int (n,)
+    Z : ndarray (n, q)
+    sizes : tuple of int
+        Coefficients of each term.
+    weights : ndarray (n,) or 1.0
+    offset : ndarray (n,)
+    nagq : int
+        Nodes a dimension; ``modes`` are kept between evaluations, and between likelihoods of
+        different ``nagq`` if ``like`` is given.
+    """
+
+    def __init__(self, family, y, X, index, Z, sizes, weights, offset, nagq=1) -> None:
+        order = np.argsort(index, kind="stable")
+        self.groups = Groups(np.bincount(index))
+        self.y, self.X, self.offset = y[order], X[order], offset[order][:, None]
+        self.XX = np.einsum("na,nb->abn", self.X, self.X).reshape(-1, len(X))
+        self.weights = weights[order][:, None] if np.ndim(weights) else weights
+        # None stands for a column of ones: no multiplication is needed
+        self.Z = [None if np.all(z == 1) else z[order][:, None] for z in Z.T]
+        self.q, self.p, self.J, self.m = (
+            len(self.Z),
+            X.shape[1],
+            self.groups.counts.size,
+            y.shape[1],
+        )
+        rows, cols, first = [], [], 0
+        for size in sizes:
+            r, c = lower_triangle(size)
+            rows.append(r + first)
+            cols.append(c + first)
+            first += size
+        self.rows, self.cols = np.concatenate(rows), np.concatenate(cols)
+        self.n_theta = self.rows.size
+        self.family = family
+        self.u = np.zeros((self.q, self.J, self.m))
+        self.constant = self.model(slice(None)).constant()
+        self.use_nodes(nagq)
+
+    def use_nodes(self, nagq: int) -> None:
+        """From now on take so many nodes a dimension; 1 is Laplace's approximation."""
+        self.nagq = nagq
+        self.nodes, self.node_weights = product_rule(nagq, self.q)
+
+    def model(self, which: Indices | slice) -> Responses:
+        """The responses of some data sets as functions of eta."""
+        return responses(self.family, self.y[:, which], self.weights)
+
+    def _sum(self, x: Array, *columns: int) -> Array:
+        """Group sums of x times the ``columns`` of Z."""
+        for k in columns:
+            x = x if self.Z[k] is None else x * self.Z[k]
+        return self.groups.sum(x)
+
+    def _rows(self, b: Array) -> Array:
+        """``z_i' b_j`` of every row; b is (q, J, m)."""
+        total = 0.0
+        for z, b_a in zip(self.Z, b, strict=True):
+            spread = self.groups.spread(b_a)
+            total = total + (spread if z is None else z * spread)
+        return total
+
+    def __call__(self, theta: Array, beta: Array, which: Indices) -> Values:
+        """Evaluate the data sets numbered ``which`` at theta (m, k) and beta (m, p)."""
+        at_once = max(1, _CELLS // len(self.y))
+        parts = [
+            self._evaluate(theta[k : k + at_once], beta[k : k + at_once], which[k : k + at_once])
+            for k in range(0, which.size, at_once)
+        ]
+        names = Values.__dataclass_fields__
+        return Values(*(np.concatenate([getattr(p, name) for p in parts]) for name in names))
+
+    def _evaluate(self, theta: Array, beta: Array, which: Indices) -> Values:
+        Lam = np.zeros((self.q, self.q, which.size))
+        Lam[self.rows, self.cols] = theta.T
+        model = self.model(which)
+        fixed = self.offset + self.X @ beta.T
+        with np.errstate(all="ignore"):
+            u, eta = self._modes(model, fixed, Lam, which)
+            l1, l2, l3 = model.derivatives(eta)
+            A, H = self._curvature(-l2, Lam)
+            L = factor(H)
+            base = model.value_and_score(eta, self.groups)[0] - 0.5 * (u**2).sum(0)
+            log_det = np.log(np.einsum("aajm->ajm", L)).sum(0)
+            value = base - log_det
+            at_nodes = None
+            if self.nagq > 1:
+                at_nodes = self._over_nodes(model, eta, u, Lam, L, base)
+                value = value + np.log(at_nodes.total)
+            value = value.sum(0) + self.constant[which]
+            d_Lam, d_beta = self._gradient(u, Lam, A, L, (l1, l2, l3), at_nodes)
+            by_group = d_Lam[self.rows, self.cols]
+            spread = (by_group**2).sum(1)
+            gradient = np.concatenate([by_group.sum(1), d_beta]).T
+        good = np.isfinite(value) & np.isfinite(gradient).all(1)
+        self.u[:, :, which[good]] = u[:, :, good]
+        return Values(np.where(good, value, -np.inf), gradient, spread.T)
+
+    def _curvature(self, W: Array, Lam: Array) -> tuple[Array, Array]:
+        """A = Z'WZ and H = I + Lam' A Lam of each group, (q, q, J, m)."""
+        q = self.q
+        A = np.empty((q, q, self.J, W.shape[1]))
+        for a in range(q):
+            for b in range(a + 1):
+                A[a, b] = A[b, a] = self._sum(W, a, b)
+        H = np.einsum("cam,cdjm,dbm->abjm", Lam, A, Lam) if q > 1 else Lam[0, 0] ** 2 * A
+        for a in range(q):
+            H[a, a] += 1.0
+        return A, H
+
+    # --- the modes
+
+    def _modes(self, model, fixed: Array, Lam: Array, which: Indices) -> tuple[Array, Array]:
+        """Modes u (q, J, m) and eta (n, m) there, by Newton's method; nan where there are none."""
+        u = self.u[:, :, which].copy()
+        eta = fixed + self._rows(_times(Lam, u))
+        cold = ~np.isfinite(model.derivatives(eta)[0]).all(0)
+        if cold.any():  # the last modes do not suit this point
+            u[:, :, cold] = 0.0
+            eta[:, cold] = fixed[:, cold]
+        left, here = np.arange(which.size), model
+        now = (fixed, Lam, u.copy(), eta.copy())  # of those that are left
+        for _ in range(_NEWTON_STEPS):
+            new_u, new_eta, worst = self._newton_step(here, *now)
+            done = ~(worst >= 1e-10)  # the step just taken squares what was left
+            u[:, :, left], eta[:, left] = new_u, new_eta
+            if done.all():
+                return u, eta
+            now = (now[0], now[1], new_u, new_eta)
+            if 2 * np.count_nonzero(done) >= done.size:
+                go = ~done
+                left = left[go]
+                here = self.model(which[left])
+                now = tuple(part[..., go] for part in now)
+        eta[:, left] = np.nan
+        return u, eta
+
+    def _newton_step(self, model, fixed, Lam, u, eta) -> tuple[Array, Array, Array]:
+        """New u and eta, and each data set's largest Newton decrement before the step."""
+        l1, l2, _ = model.derivatives(eta)
+        W = -l2
+        if (W < 0).any():
+            # keep the step uphill where the log density is not concave
+            W = np.where(W >= 0, W, self.family.fisher_weights(eta, self.weights, 1.0))
+        g = _times(Lam.swapaxes(0, 1), np.stack([self._sum(l1, a) for a in range(self.q)])) - u
+        delta = solve(factor(self._curvature(W, Lam)[1]), g)
+        worst = (delta * g).sum(0).max(0)
+        new = u + delta
+        new_eta = fixed + self._rows(_times(Lam, new))
+        if not (worst > 0.05).any():
+            return new, new_eta, worst
+        # far from the mode a full step may overshoot: halve it where the density would fall
+        value = self._penalised(model, eta, u)
+        length = np.ones_like(value)
+        for _ in range(40):
+            after = self._penalised(model, new_eta, new)
+            worse = ~(after >= value - 1e-10 * (1 + np.abs(value)))
+            if not worse.any():
+                break
+            length = np.where(worse, length / 2, length)
+            new = u + length * delta
+            new_eta = fixed + self._rows(_times(Lam, new))
+        return new, new_eta, worst
+
+    def _penalised(self, model, eta: Array, u: Array) -> Array:
+        return model.value_and_score(eta, self.groups)[0] - 0.5 * (u**2).sum(0)
+
+    # --- the integral and its gradient
+
+    def _over_nodes(self, model, eta, u, Lam, L, base) -> _NodeSums:
+        """Sums over the nodes, each weighted by its share of its group's integral."""
+        sums = _NodeSums(self.q, u.shape[1:], eta.shape)
+        for z, weight in zip(self.nodes.T, self.node_weights, strict=True):
+            away = np.broadcast_to(z[:, None, None, None], (self.q, 1, *u.shape[1:])).copy()
+            away = blocks.solve_upper(L, away)[:, 0]
+            u_k = u + away
+            eta_k = eta + self._rows(_times(Lam, away))
+            value, l1 = model.value_and_score(eta_k, self.groups)
+            f = value - 0.5 * (u_k**2).sum(0) - base + (np.log(weight) + 0.5 * float(z @ z))
+            share = np.exp(np.minimum(f, 700.0))
+            # a node of no weight may lie where the score is infinite
+            score = self.groups.spread(share) * l1
+            if not np.isfinite(score).all():
+                score[~np.isfinite(score)] = 0.0
+            G = np.stack([self._sum(score, a) for a in range(self.q)])
+            g = _times(Lam.swapaxes(0, 1), G) - share * u_k
+            scaled = blocks.solve_lower(L, g[:, None].copy())[:, 0]
+            sums.total += share
+            sums.score += score
+            sums.r += g
+            sums.outer += G[:, None] * u_k
+            sums.S += z[:, None, None, None] * scaled
+        return sums.normalised(self.groups)
+
+    def _gradient(self, u, Lam, A, L, derivatives, at_nodes) -> tuple[Array, Array]:
+        """Gradients in Lambda by group (q, q, J, m) and in beta (p, m)."""
+        l1, l2, l3 = derivatives
+        q = self.q
+        inner = np.zeros_like(L)
+        inner[range(q), range(q)] = 0.5
+        Zl1 = np.stack([self._sum(l1, a) for a in range(q)])
+        if at_nodes is None:
+            score, r = l1, 0.0
+            d_Lam = Zl1[:, None] * u
+        else:
+            score, r, d_Lam = at_nodes.score, at_nodes.r, at_nodes.outer
+            for a in range(q):
+                inner[a, a] += 0.5 * at_nodes.S[a, a]
+                for b in range(a):
+                    inner[a, b] = inner[b, a] = 0.5 * at_nodes.S[a, b]
+        half = blocks.solve_upper(L, inner)  # L^-T (I/2 + N)
+        K = -blocks.solve_upper(L, half.swapaxes(0, 1).copy())
+        LamK = np.einsum("abm,bcjm->acjm", Lam, K)
+        spread = np.einsum("acjm,bcm->abjm", LamK, Lam)
+        leverage = 0.0
+        for a in range(q):
+            for b in range(a + 1):
+                term = self.groups.spread(spread[a, b] * (1 if a == b else 2))
+                for k in (a, b):
+                    term = term if self.Z[k] is None else term * self.Z[k]
+                leverage = leverage + term
+        c = -l3 * leverage
+        s = _times(Lam.swapaxes(0, 1), np.stack([self._sum(c, a) for a in range(q)])) + r
+        t = solve(L, s)
+        d = c + l2 * self._rows(_times(Lam, t))
+        d_Lam = d_Lam + np.stack([self._sum(d, a) for a in range(q)])[:, None] * u
+        d_Lam = d_Lam + Zl1[:, None] * t + 2 * np.einsum("abjm,bcjm->acjm", A, LamK)
+        return d_Lam, self.X.T @ (score + d)
+
+    def information_of_beta(self, theta: Array, beta: Array) -> Array:
+        """X'WX - X'WZ (Z'WZ + G^-1)^-1 Z'WX (m, p, p) of all data sets, at the last modes."""
+        out = np.empty((self.m, self.p, self.p))
+        at_once = max(1, _CELLS // len(self.y))
+        for k in range(0, self.m, at_once):
+            part = slice(k, k + at_once)
+            Lam = np.zeros((self.q, self.q, len(theta[part])))
+            Lam[self.rows, self.cols] = theta[part].T
+            eta = self.offset + self.X @ beta[part].T + self._rows(_times(Lam, self.u[:, :, part]))
+            W = -self.model(part).derivatives(eta)[1]
+            W = np.where(np.isfinite(W) & (W > 0), W, 0.0)
+            H = self._curvature(W, Lam)[1]
+            WX = [[self._sum(W * x[:, None], a) for a in range(self.q)] for x in self.X.T]
+            WX = np.array(WX).transpose(1, 0, 2, 3)  # (q, p, J, m)
+            B = blocks.solve_lower(factor(H), np.einsum("bam,bpjm->apjm", Lam, WX))
+            total = (self.XX @ W).reshape(self.p, self.p, -1)
+            out[part] = (total - np.einsum("apjm,arjm->prm", B, B)).transpose(2, 0, 1)
+        return out
+
+
+def _times(Lam: Array, b: Array) -> Array:
+    """``Lam b_j`` (q, J, m)."""
+    return Lam[0, 0] * b if len(b) == 1 else np.einsum("abm,bjm->ajm", Lam, b)
+
+
+class _NodeSums:
+    """Sums over nodes: of shares, scores by row, and what the gradient needs by group."""
+
+    def __init__(self, q: int, groups: tuple[int, int], rows: tuple[int, int]) -> None:
+        self.total, self.score = np.zeros(groups), np.zeros(rows)
+        self.r = np.zeros((q, *groups))
+        self.S, self.outer = np.zeros((q, q, *groups)), np.zeros((q, q, *groups))
+
+    def normalised(self, groups: Groups) -> _NodeSums:
+        """Divide by the integrals."""
+        share = 1 / self.total
+        self.score *= groups.spread(share)
+        self.r *= share
+        self.S *= share
+        self.outer *= share
+        return self
