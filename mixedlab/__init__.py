@@ -17,7 +17,7 @@ _HOME_OF = {
     # models
     "lmm": "models.linear",
     "glmm": "models.generalized",
-    "gee": "models.gee.entry",
+    "gee": "models.gee.model",
     "hglm": "models.hglm.fit",
     "kinship": "structures.kinship.relatedness",
     "kinship_lmm": "structures.kinship.relatedness",

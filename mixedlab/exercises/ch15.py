@@ -11,7 +11,7 @@ from mixedlab.data.registry import load
 from mixedlab.engine.families import family
 from mixedlab.exercises.exercise import Choice, Misconception, Number
 from mixedlab.inference.population_averaged import marginal_coefs, marginal_mean
-from mixedlab.models.gee.entry import gee
+from mixedlab.models.gee.model import gee
 from mixedlab.models.generalized import glmm
 
 MODEL = "y ~ treatment * time"

@@ -1,10 +1,9 @@
-"""Structures of the residual covariance within groups.
+"""Structures of the residual covariance within groups, read from text.
 
     e ~ N(0, sigma^2 D R(phi) D),    D = diag(w)^(-1/2)
 
-``R`` is the identity where nothing is said. Each structure here knows, for given parameters, a
-matrix ``H`` with ``H R H' = I`` that acts on the rows of one group at a time. The rows of
-``H [y X Z]`` then have independent residuals: the model is the usual one on them, and its
+``R`` is the identity where nothing is said. `mixedlab.engine.correlation` turns the rows of
+``[y X Z]`` into ones with independent residuals: the model is the usual one on them, and its
 criterion grows by ``log|R|``. The parameters are chosen together with the variances of the random
 effects, by minimising the criterion profiled over everything else (Pinheiro & Bates, 2000,
 *Mixed-Effects Models in S and S-PLUS*, ch. 5).
@@ -15,12 +14,20 @@ from __future__ import annotations
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mixedlab.engine.correlation import (
+    AutoRegressive,
+    Clusters,
+    Structure,
+    Unstructured,
+    VarianceByLevel,
+)
 from mixedlab.engine.terms import RandomTerm
 from mixedlab.errors import DataError, FormulaError, nearest
 
@@ -31,24 +38,40 @@ Array = NDArray[np.float64]
 Index = NDArray[np.intp]
 
 
+@dataclass(frozen=True, eq=False)
 class ResidualStructure(ABC):
-    """A residual covariance ``R(phi)``; ``phi`` is unbounded, zero for independent residuals."""
+    """A residual covariance ``R(phi)``; ``phi`` is unbounded, zero for independent residuals.
 
-    n_params: int
+    Attributes
+    ----------
+    structure : Structure
+        What whitens the rows.
+    labels : tuple
+        Names of the levels or roles, in the order of their numbers.
+    group_of_row : ndarray of int, shape (n,), or None
+        Rows that are correlated share this number; None where all are independent.
+    """
+
+    structure: Structure
+    labels: tuple = ()
     group_of_row: Index | None = None
-    """Rows that are correlated share this number; None where all are independent."""
 
-    @abstractmethod
+    @property
+    def n_params(self) -> int:
+        """Length of ``phi``."""
+        return self.structure.n_free
+
     def whiten(self, rows: Array, phi: Array) -> Array:
-        """``H rows``: rows (n, c) turned into ones with independent residuals."""
+        """Rows (n, c) turned into ones with independent residuals."""
+        return self.structure.whiten(rows, self.structure.parameters(phi))
 
-    @abstractmethod
     def colour(self, rows: Array, phi: Array) -> Array:
-        """``H^-1 rows``, the inverse of `whiten`: independent residuals turned into these."""
+        """The inverse of `whiten`: independent residuals turned into these."""
+        return self.structure.colour(rows, self.structure.parameters(phi))
 
-    @abstractmethod
     def logdet(self, phi: Array) -> float:
         """``log|R|``."""
+        return self.structure.logdet(self.structure.parameters(phi))
 
     @abstractmethod
     def parameters(self, phi: Array, sigma: float) -> dict[str, float]:
@@ -58,187 +81,96 @@ class ResidualStructure(ABC):
 class AR1(ResidualStructure):
     """First-order autoregression within groups: correlation ``phi ** lag``.
 
-    Parameters
-    ----------
-    time : ndarray, shape (n,)
-        Times on a regular grid; the lag counts steps of the grid, so that a missing visit
-        makes a lag of two.
-    group : ndarray of int, shape (n,)
-        Group of each row.
-    labels : sequence
-        Labels of the groups, for messages.
+    The lag counts steps of a regular grid of times, so that a missing visit makes a lag of two.
     """
 
-    n_params = 1
-
-    def __init__(self, time: Array, group: Index, labels: Sequence[object]) -> None:
-        self.group_of_row = group
-        self.order = np.lexsort((time, group))
-        later = np.flatnonzero(np.diff(group[self.order]) == 0) + 1
-        gaps = np.diff(time[self.order])[later - 1]
-        if (gaps <= 0).any():
-            row = self.order[later[np.argmin(gaps)]]
+    @classmethod
+    def of(cls, time: Array, group: Index, groups: Sequence[object]) -> AR1:
+        """From the time and the group of each row; raises where the times are no grid."""
+        clusters = Clusters(group, time)
+        if not clusters.neighbours[0].size:
+            raise DataError("Every group has one row, so an ar1 residual has no pair of rows.")
+        tied = clusters.tied_row
+        if tied is not None:
             raise DataError(
-                f"Group {labels[group[row]]!r} has two rows at time {time[row]:g}: an ar1 "
+                f"Group {groups[group[tied]]!r} has two rows at time {time[tied]:g}: an ar1 "
                 "residual needs one row for each time and group."
             )
         step = np.diff(np.unique(time)).min(initial=np.inf)
-        lags = gaps / step
-        if lags.size and np.abs(lags - np.round(lags)).max() > 1e-6:
+        visit = (time - time.min()) / step
+        if np.abs(visit - np.round(visit)).max() > 1e-6:
             raise DataError(
                 "The times of an ar1 residual are not on a regular grid: use the number of the "
                 "visit, or round the times."
             )
-        self.later, self.lags = later, np.round(lags)
-
-    def _correlation(self, phi: Array) -> Array:
-        return np.tanh(phi[0]) ** self.lags
-
-    def whiten(self, rows: Array, phi: Array) -> Array:
-        """Each row less its prediction from the row before, at unit variance."""
-        rho = self._correlation(phi)
-        sorted_rows = rows[self.order]
-        out = sorted_rows.copy()
-        out[self.later] -= rho[:, None] * sorted_rows[self.later - 1]
-        out[self.later] /= np.sqrt(1.0 - rho**2)[:, None]
-        back = np.empty_like(out)
-        back[self.order] = out
-        return back
-
-    def colour(self, rows: Array, phi: Array) -> Array:
-        """Each row from the row before and an innovation of its own."""
-        rho = self._correlation(phi)
-        out = rows[self.order]
-        for at, r in zip(self.later, rho, strict=True):
-            out[at] = r * out[at - 1] + np.sqrt(1.0 - r**2) * out[at]
-        back = np.empty_like(out)
-        back[self.order] = out
-        return back
-
-    def logdet(self, phi: Array) -> float:
-        """Sum of the log variances of the innovations."""
-        return float(np.sum(np.log1p(-(self._correlation(phi) ** 2))))
+        return cls(AutoRegressive(Clusters(group, np.round(visit))), (), group)
 
     def parameters(self, phi: Array, sigma: float) -> dict[str, float]:
         """``phi``, the correlation of neighbours, and ``sd``."""
-        return {"phi": float(np.tanh(phi[0])), "sd": sigma}
+        return {"phi": self.structure.parameters(phi), "sd": sigma}
 
 
 class Diagonal(ResidualStructure):
-    """A variance for each level of a factor; ``sigma`` is the first level's.
+    """A variance for each level of a factor; ``sigma`` is the first level's."""
 
-    Parameters
-    ----------
-    index : ndarray of int, shape (n,)
-        Level of each row.
-    levels : sequence
-        Labels of the levels.
-    """
-
-    def __init__(self, index: Index, levels: Sequence[object]) -> None:
-        self.index, self.levels = index, levels
-        self.counts = np.bincount(index, minlength=len(levels))
-        self.n_params = len(levels) - 1
-
-    def _log_ratio(self, phi: Array) -> Array:
-        return np.append(0.0, phi)
-
-    def whiten(self, rows: Array, phi: Array) -> Array:
-        """Rows over their level's standard deviation (relative to the first level's)."""
-        return rows * np.exp(-self._log_ratio(phi))[self.index][:, None]
-
-    def colour(self, rows: Array, phi: Array) -> Array:
-        """Rows times their level's standard deviation."""
-        return rows * np.exp(self._log_ratio(phi))[self.index][:, None]
-
-    def logdet(self, phi: Array) -> float:
-        """Twice the sum of the log ratios of standard deviations."""
-        return 2.0 * float(self.counts @ self._log_ratio(phi))
+    @classmethod
+    def of(cls, level: Index, levels: Sequence[object]) -> Diagonal:
+        """From the level of each row; raises where a level has a single row."""
+        alone = np.flatnonzero(np.bincount(level) < 2)
+        if alone.size:
+            raise DataError(
+                f"Level {levels[alone[0]]!r} has one row, so its residual variance cannot be "
+                "known: join it with another level."
+            )
+        return cls(VarianceByLevel(level), tuple(levels))
 
     def parameters(self, phi: Array, sigma: float) -> dict[str, float]:
         """``sd[level]`` for each level."""
-        sds = sigma * np.exp(self._log_ratio(phi))
-        return {f"sd[{level}]": float(sd) for level, sd in zip(self.levels, sds, strict=True)}
+        sds = sigma * self.structure.parameters(phi)
+        return {f"sd[{level}]": float(sd) for level, sd in zip(self.labels, sds, strict=True)}
 
 
-class Unstructured(ResidualStructure):
+class AnyCovariance(ResidualStructure):
     """Any covariance between the roles in a small group, the same in every group.
 
-    ``R = C C'`` with C lower triangular and ``C[0, 0] = 1``, so that ``sigma`` is the standard
-    deviation of the first role. A group may lack some roles.
-
-    Parameters
-    ----------
-    role : ndarray of int, shape (n,)
-        Role of each row in its group.
-    roles : sequence
-        Labels of the roles.
-    group : ndarray of int, shape (n,)
-        Group of each row.
-    labels : sequence
-        Labels of the groups, for messages.
+    ``sigma`` is the standard deviation of the first role. A group may lack some roles.
     """
 
-    def __init__(
-        self, role: Index, roles: Sequence[object], group: Index, labels: Sequence[object]
-    ) -> None:
-        self.group_of_row, self.roles = group, roles
-        m = len(roles)
-        self.n_params = m * (m + 1) // 2 - 1
-        row_of = np.full((len(labels), m), -1)
-        row_of[group, role] = np.arange(role.size)
-        twice = np.flatnonzero(row_of[group, role] != np.arange(role.size))
-        if twice.size:
-            at = twice[0]
+    @classmethod
+    def of(
+        cls, role: Index, roles: Sequence[object], group: Index, groups: Sequence[object]
+    ) -> AnyCovariance:
+        """From the role and the group of each row; raises where a covariance cannot be known."""
+        clusters = Clusters(group, role.astype(float))
+        tied = clusters.tied_row
+        if tied is not None:
             raise DataError(
-                f"Group {labels[group[at]]!r} has two rows with role {roles[role[at]]!r}: an "
+                f"Group {groups[group[tied]]!r} has two rows with role {roles[role[tied]]!r}: an "
                 "unstructured residual needs one row for each role and group."
             )
-        patterns, which = np.unique(row_of >= 0, axis=0, return_inverse=True)
-        self.blocks = [
-            (np.flatnonzero(pattern), row_of[which.reshape(-1) == k][:, pattern])
-            for k, pattern in enumerate(patterns)
-            if pattern.any()
-        ]
-
-    def _covariance(self, phi: Array) -> Array:
-        m = len(self.roles)
-        C = np.zeros((m, m))
-        C[np.tril_indices(m, -1)] = phi[m - 1 :]
-        C[np.diag_indices(m)] = np.exp(np.append(0.0, phi[: m - 1]))
-        return C @ C.T
-
-    def _act(self, rows: Array, phi: Array, *, inverse: bool) -> Array:
-        R = self._covariance(phi)
-        out = np.empty_like(rows)
-        for present, at in self.blocks:
-            root = np.linalg.cholesky(R[np.ix_(present, present)])
-            out[at] = (np.linalg.inv(root) if inverse else root) @ rows[at]
-        return out
-
-    def whiten(self, rows: Array, phi: Array) -> Array:
-        """The inverse Cholesky factor of each group's covariance times its rows."""
-        return self._act(rows, phi, inverse=True)
-
-    def colour(self, rows: Array, phi: Array) -> Array:
-        """The Cholesky factor of each group's covariance times its rows."""
-        return self._act(rows, phi, inverse=False)
-
-    def logdet(self, phi: Array) -> float:
-        """Sum over groups."""
-        R = self._covariance(phi)
-        return sum(
-            len(at) * float(np.linalg.slogdet(R[np.ix_(present, present)])[1])
-            for present, at in self.blocks
-        )
+        structure = Unstructured(clusters)
+        why = ""
+        if structure.n_pairs == 0:
+            why = f"is {roles[0]!r} in every row"
+        elif structure.n_pairs > role.size:
+            why = f"has {len(roles)} values, so {structure.n_pairs} pairs for {role.size} rows"
+        elif structure.never_together is not None:
+            one, other = (roles[k] for k in structure.never_together)
+            why = f"is never both {one!r} and {other!r} in one group"
+        if why:
+            raise DataError(
+                f"The role of an unstructured residual {why}. A role says which member of its "
+                "group a row is, by the same few names in every group: 'patient' and 'partner'."
+            )
+        return cls(structure, tuple(roles), group)
 
     def parameters(self, phi: Array, sigma: float) -> dict[str, float]:
         """``sd[role]`` for each role, ``cor[role, role]`` for each pair."""
-        R = sigma**2 * self._covariance(phi)
+        R = sigma**2 * self.structure.parameters(phi)
         sd = np.sqrt(np.diag(R))
-        out = {f"sd[{role}]": float(s) for role, s in zip(self.roles, sd, strict=True)}
+        out = {f"sd[{role}]": float(s) for role, s in zip(self.labels, sd, strict=True)}
         for i, k in combinations(range(len(sd)), 2):
-            name = f"cor[{self.roles[i]}, {self.roles[k]}]"
+            name = f"cor[{self.labels[i]}, {self.labels[k]}]"
             out[name] = float(R[i, k] / (sd[i] * sd[k]))
         return out
 
@@ -278,7 +210,7 @@ def structure_from(
         )
     kind, first, second = found.groups()
     if kind == "diag":
-        return Diagonal(*_coded(data, first, rows))
+        return Diagonal.of(*_coded(data, first, rows))
     if second is not None:
         group, labels = _coded(data, second, rows)
     elif terms:
@@ -287,13 +219,13 @@ def structure_from(
     else:
         raise FormulaError("Say within which groups: 'ar1(time | group)'.", text)
     if kind == "us":
-        return Unstructured(*_coded(data, first, rows), group, labels)
+        return AnyCovariance.of(*_coded(data, first, rows), group, labels)
     time = _column(data, first, rows)
     try:
         values = np.asarray(time, dtype=float)
     except (TypeError, ValueError):
         raise DataError(f"The time {first!r} of an ar1 residual must be a number.") from None
-    return AR1(values, group, labels)
+    return AR1.of(values, group, labels)
 
 
 def _column(data: pd.DataFrame, name: str, rows: Index) -> Any:

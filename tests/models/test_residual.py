@@ -8,7 +8,7 @@ import pytest
 
 import mixedlab as ml
 from mixedlab.errors import DataError, FormulaError
-from mixedlab.models.residual import AR1, Diagonal, Unstructured
+from mixedlab.models.residual import AR1, AnyCovariance, Diagonal
 from tests import paths
 from tests.engine.dense_oracle import Dense
 
@@ -82,10 +82,10 @@ def structures():
     keep = rng.permutation(24)[:20]
     labels = tuple(range(6))
     return [
-        (AR1(time[keep], group[keep], labels), np.array([0.6])),
-        (AR1(time[keep], group[keep], labels), np.array([-0.4])),
-        (Diagonal(role[keep], tuple("abcd")), np.array([0.3, -0.5, 0.1])),
-        (Unstructured(role[keep], tuple("abcd"), group[keep], labels), rng.normal(size=9) / 3),
+        (AR1.of(time[keep], group[keep], labels), np.array([0.6])),
+        (AR1.of(time[keep], group[keep], labels), np.array([-0.4])),
+        (Diagonal.of(role[keep], tuple("abcd")), np.array([0.3, -0.5, 0.1])),
+        (AnyCovariance.of(role[keep], tuple("abcd"), group[keep], labels), rng.normal(size=9) / 3),
     ]
 
 
@@ -103,7 +103,7 @@ def test_whitening_undoes_colouring_and_has_the_determinant(number):
 
 
 def test_autoregression_counts_missed_visits():
-    structure = AR1(np.array([0.0, 1.0, 4.0, 0.0, 1.0]), np.array([0, 0, 0, 1, 1]), ("a", "b"))
+    structure = AR1.of(np.array([0.0, 1.0, 4.0, 0.0, 1.0]), np.array([0, 0, 0, 1, 1]), ("a", "b"))
     colour = structure.colour(np.eye(5), np.arctanh(np.array([0.5])))
     R = colour @ colour.T
     expected = np.eye(5)
@@ -159,11 +159,19 @@ def test_truth_is_found_again():
         ("us(Sex | Subject)", DataError, "two rows with role"),
         ("ar1(unique | age)", DataError, "nested in every grouping factor"),
         ("diag(holes)", DataError, "1 missing values"),
+        ("diag(unique)", DataError, "Level 0 has one row"),
+        ("us(unique | Subject)", DataError, "108 values, so 5778 pairs for 108 rows"),
+        ("us(half | Subject)", DataError, "never both 0 and 4 in one group"),
+        ("us(const | unique)", DataError, "is 1.0 in every row"),
+        ("ar1(age | unique)", DataError, "no pair of rows"),
     ],
 )
 def test_bad_structures_are_refused_in_words(residual, error, message):
     data = orthodont().assign(const=1.0)
     data["unique"] = np.arange(len(data))
+    data["half"] = np.arange(4)[data["age"].rank(method="dense").astype(int) - 1] + np.where(
+        data["Sex"] == "Male", 4, 0
+    )
     data["odd"] = data["age"] + np.where(data["age"] == 10, np.pi / 4, 0)
     data["holes"] = data["Sex"].astype(str).where(np.arange(len(data)) > 0)
     with pytest.raises(error, match=message):

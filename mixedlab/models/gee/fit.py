@@ -32,7 +32,7 @@ from numpy.typing import NDArray
 from mixedlab.engine.families import Family
 from mixedlab.errors import DataError
 from mixedlab.inference.reporting import Report, Summary
-from mixedlab.models.gee.solver import Equations, Solution
+from mixedlab.models.gee.solver import Equations, Evaluation, Solution
 from mixedlab.models.gee.working_correlation import Unstructured, WorkingCorrelation
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ SmallSample = Literal["mancl-derouen", "kauermann-carroll"]
 CORRECTIONS = ("mancl-derouen", "kauermann-carroll")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class GEEFit(Report):
     """A marginal model fitted by generalised estimating equations.
 
@@ -54,50 +54,73 @@ class GEEFit(Report):
     ----------
     formula : str
     names : tuple of str, length p
-    beta : ndarray, shape (p,)
-        Marginal coefficients on the scale of the link.
+    equations : Equations
+        The data and the family, with orthonormal columns in place of X.
     working : WorkingCorrelation
-        The working correlation with its estimate.
-    scale : float
-        phi, the mean squared Pearson residual (divided by n, as in geepack).
-    family : Family
-    dispersion : float
-        The negative binomial's theta or the beta-binomial's kappa, by moments; else 1.
+        The structure of the working correlation; ``correlation`` is its estimate.
+    solution, independence : Solution
+        Of the equations, and of those with R = I.
+    to_coef : ndarray, shape (p, p)
+        ``to_coef @ solution.beta`` are the coefficients.
     small_sample : {None, "mancl-derouen", "kauermann-carroll"}
         Correction that ``se`` and ``vcov`` carry.
-    converged : bool
-    n_iterations : int
     notes : tuple of str
         What the reader should know, in words.
     groups : str
         The column of clusters.
+    labels : tuple
+        Names of the clusters.
     n_missing : int
         Rows left out for missing values.
-    equations, solution, independence, to_coef
-        The equations are solved for orthonormal columns; ``to_coef @ solution.beta`` are the
-        coefficients. ``independence`` is the solution with R = I.
+    design : Design or None
+        What the formula made of the table; None for a fit from arrays.
     """
 
     formula: str
     names: tuple[str, ...]
-    beta: Array
-    working: WorkingCorrelation = field(repr=False)
-    scale: float
-    family: Family
-    dispersion: float
-    small_sample: SmallSample | None
-    converged: bool
-    n_iterations: int
-    notes: tuple[str, ...]
-    groups: str
-    n_missing: int
     equations: Equations = field(repr=False)
+    working: WorkingCorrelation = field(repr=False)
     solution: Solution = field(repr=False)
     independence: Solution = field(repr=False)
     to_coef: Array = field(repr=False)
+    small_sample: SmallSample | None
+    notes: tuple[str, ...]
+    groups: str
+    labels: tuple = field(repr=False)
+    n_missing: int = 0
     design: Design | None = field(default=None, repr=False)
 
     # --- estimates -------------------------------------------------------------------------------
+
+    @cached_property
+    def beta(self) -> Array:
+        """Marginal coefficients (p,) on the scale of the link."""
+        return self.to_coef @ self.solution.beta
+
+    @property
+    def family(self) -> Family:
+        """Family of the response, with its link."""
+        return self.equations.family
+
+    @property
+    def dispersion(self) -> float:
+        """The negative binomial's theta or the beta-binomial's kappa, by moments; else 1."""
+        return self.equations.dispersion
+
+    @property
+    def scale(self) -> float:
+        """phi, the mean squared Pearson residual (divided by n, as in geepack)."""
+        return self.solution.moments.scale
+
+    @property
+    def converged(self) -> bool:
+        """Whether the equations were solved."""
+        return self.solution.converged
+
+    @property
+    def n_iterations(self) -> int:
+        """Steps taken."""
+        return self.solution.n_iterations
 
     def _series(self, values: Array, name: str) -> pd.Series:
         import pandas as pd
@@ -159,8 +182,8 @@ class GEEFit(Report):
             import pandas as pd
 
             places = pd.Index(self.working.places, name="place")
-            return pd.DataFrame(self.working.alpha, index=places, columns=places)
-        return self.working.alpha
+            return pd.DataFrame(self.solution.moments.alpha, index=places, columns=places)
+        return self.solution.moments.alpha
 
     # --- the covariance --------------------------------------------------------------------------
 
@@ -171,9 +194,14 @@ class GEEFit(Report):
         return _root_diagonal(self._for_coef(self._robust(correction)))
 
     @cached_property
+    def _at(self) -> Evaluation:
+        """The equations at the estimate."""
+        return self.equations.at(self.solution.beta)
+
+    @cached_property
     def _pieces(self) -> tuple[Array, Array]:
         """Whitened D* (n, p) and r* (n,) at the estimate."""
-        return self.equations.whitened(self.solution.beta, self.working)
+        return self._at.whitened(self.working, self.solution.moments.alpha)
 
     @cached_property
     def _M(self) -> Array:
@@ -202,7 +230,7 @@ class GEEFit(Report):
     def _refuse_full_leverage(self, leverage: Array) -> None:
         alone = leverage.max(axis=1) > 1 - 1e-9
         if alone.any():
-            label = self.working.clusters.labels[int(np.flatnonzero(alone)[0])]
+            label = self.labels[int(np.flatnonzero(alone)[0])]
             raise DataError(
                 f"Cluster {label!r} alone determines a coefficient, so its residuals there are "
                 "0 and no small-sample correction exists: leave out that coefficient or use "
@@ -213,13 +241,13 @@ class GEEFit(Report):
 
     @cached_property
     def fitted(self) -> Array:
-        """Estimated means of the rows used, in their order in the data."""
-        return self.equations.in_data_order(self.equations.mean(self.solution.beta))
+        """Estimated means of the rows used."""
+        return self._at.mu
 
     @cached_property
     def resid(self) -> Array:
-        """Response minus mean, in the order of the data."""
-        return self.equations.in_data_order(self.equations.y) - self.fitted
+        """Response minus mean."""
+        return self.equations.y - self.fitted
 
     @property
     def n_obs(self) -> int:
@@ -239,18 +267,18 @@ class GEEFit(Report):
         on one scale. Terms that depend on the response alone are left out.
         """
         e = self.equations
-        mu = e.mean(self.solution.beta)
+        mu = self._at.mu
         if self.family.name == "negative_binomial":
             deviance = self.family.deviance(e.y, mu, e.weights, self.dispersion)
         else:
             deviance = self.family.deviance(e.y, mu, e.weights)
-        return -0.5 * float(np.sum(deviance)) / self.independence.scale
+        return -0.5 * float(np.sum(deviance)) / self.independence.moments.scale
 
     @cached_property
     def cic(self) -> float:
         """Pan's penalty: trace of the independence fit's naive information times robust vcov."""
-        D, _ = self.equations.standardised(self.independence.beta)
-        return float(np.trace(D.T @ D @ self._robust(None))) / self.independence.scale
+        D = self.equations.at(self.independence.beta).D
+        return float(np.trace(D.T @ D @ self._robust(None))) / self.independence.moments.scale
 
     @property
     def qic(self) -> float:
@@ -319,7 +347,7 @@ class GEEFit(Report):
             )
         if newdata is None:
             e = self.equations
-            X, eta = e.in_data_order(e.X), e.in_data_order(e.eta(self.solution.beta))
+            X, eta = e.X, self._at.eta
             covariance = self._robust(self.small_sample)
         elif self.design is None:
             raise DataError("This fit was made from arrays: new rows are X @ fit.beta.")
@@ -347,7 +375,7 @@ class GEEFit(Report):
             f"{self.n_obs} rows in {sizes.size} clusters of {sizes.min()} to {sizes.max()}"
             + (f"; {self.n_missing} rows left out as incomplete" if self.n_missing else ""),
             f"Working correlation: {self.working.name}"
-            + (f", alpha = {self.working.alpha:.4f}" if np.isscalar(self.working.alpha) else ""),
+            + (f", alpha = {self.correlation:.4f}" if np.isscalar(self.correlation) else ""),
             f"Scale {self.scale:.4f}; QIC {self.qic:.2f}",
             "Standard errors: robust" + (f", {self.small_sample}" if self.small_sample else ""),
             *self.notes,

@@ -1,7 +1,7 @@
 r"""Solving estimating equations for marginal means: arrays only.
 
 With D = d mu / d beta and A = diag(V(mu) / weights), rows are first divided by their sd at
-phi = 1, then each cluster is multiplied by a root of R^-1 (:mod:`working_correlation`). D becomes
+phi = 1, then whitened by the working correlation (`mixedlab.engine.correlation`). D becomes
 D*, y - mu becomes r*, and the equations of Liang and Zeger (1986, Biometrika 73:13) read
 D*' r* = 0. A step adds M^-1 D*' r* to beta, M = D*' D*; phi and alpha follow by moments.
 """
@@ -9,120 +9,129 @@ D*' r* = 0. A step adds M^-1 D*' r* to beta, M = D*' D*; phi and alpha follow by
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mixedlab.engine.correlation import Clusters
 from mixedlab.engine.families import Family
 from mixedlab.errors import DataError
-from mixedlab.models.gee.working_correlation import Clusters, Independence, WorkingCorrelation
+from mixedlab.models.gee.working_correlation import Independence, WorkingCorrelation
 
 Array = NDArray[np.float64]
 
 
-@dataclass(frozen=True)
-class Equations:
-    """The data, sorted by cluster, and what the equations need at a given beta.
+@dataclass(frozen=True, eq=False)
+class Moments:
+    """What the residuals at some beta say of their spread.
 
     Attributes
     ----------
-    order : ndarray of int, shape (n,)
-        Row of the data at each place.
+    scale : float
+        phi, the mean squared Pearson residual.
+    alpha : float, ndarray or None
+        Parameter of the working correlation.
+    limited : bool
+        Whether alpha was moved back to where R is a correlation matrix.
+    """
+
+    scale: float
+    alpha: Any
+    limited: bool
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluation:
+    """What the equations are made of at one beta.
+
+    Attributes
+    ----------
+    beta, eta, mu : ndarray
+        Coefficients (p,), linear predictor and means (n,).
+    D : ndarray, shape (n, p)
+        A^(-1/2) d mu / d beta.
+    e : ndarray, shape (n,)
+        Pearson residuals A^(-1/2) (y - mu).
+    """
+
+    beta: Array
+    eta: Array
+    mu: Array
+    D: Array
+    e: Array
+
+    def moments(self, working: WorkingCorrelation) -> Moments:
+        """Phi and alpha from the residuals."""
+        scale = float(np.mean(self.e * self.e))
+        return Moments(scale, *working.by_moments(self.e, scale))
+
+    def whitened(self, working: WorkingCorrelation, alpha: Any) -> tuple[Array, Array]:
+        """D* and r*: rows times a root of R(alpha)^-1."""
+        both = working.whiten(np.column_stack([self.D, self.e]), alpha)
+        return both[:, :-1], both[:, -1]
+
+
+@dataclass(frozen=True, eq=False)
+class Equations:
+    """The data and the family.
+
+    Attributes
+    ----------
     X, y, weights, offset : ndarray
-        In sorted order, X with orthonormal columns times sqrt(n). For binomial kinds y is a
-        proportion and weights are trials.
+        X has orthonormal columns times sqrt(n). For binomial kinds y is a proportion and weights
+        are trials.
     dispersion : float
         Theta of the negative binomial, kappa of the beta-binomial; else 1.
     """
 
     family: Family
     clusters: Clusters
-    order: NDArray[np.intp]
     X: Array
     y: Array
     weights: Array
     offset: Array | float
     dispersion: float = 1.0
 
-    def in_data_order(self, rows: Array) -> Array:
-        """Undo the sorting."""
-        out = np.empty_like(rows)
-        out[self.order] = rows
-        return out
-
-    def eta(self, beta: Array) -> Array:
-        """Linear predictor."""
-        return self.X @ beta + self.offset
-
-    def mean(self, beta: Array) -> Array:
-        """Mean mu."""
-        return self.family.link.mu(self.eta(beta))
-
-    def standardised(self, beta: Array) -> tuple[Array, Array]:
-        """D and y - mu, divided by the sd at phi = 1: A^(-1/2) D and the Pearson residuals."""
-        eta = self.eta(beta)
-        mu, slope = self.family.link.mu(eta), self.family.link.dmu(eta)
-        sd = np.sqrt(self.family.variance(mu, self.weights, self.dispersion))
-        return self.X * (slope / sd)[:, None], (self.y - mu) / sd
-
-    def whitened(self, beta: Array, working: WorkingCorrelation) -> tuple[Array, Array]:
-        """D* and r*: standardised rows times a root of R^-1."""
-        D, e = self.standardised(beta)
-        both = working.whiten(np.column_stack([D, e]))
-        return both[:, :-1], both[:, -1]
-
-    def allows(self, beta: Array) -> bool:
-        """Whether every mean is one that the family can have."""
-        eta = self.eta(beta)
-        if not (np.isfinite(eta).all() and self.family.link.valid(eta).all()):
-            return False
+    def at(self, beta: Array) -> Evaluation | None:
+        """Means and standardised rows; None where a mean is none that the family can have."""
+        link = self.family.link
+        eta = self.X @ beta + self.offset
+        if not (np.isfinite(eta).all() and link.valid(eta).all()):
+            return None
         with np.errstate(all="ignore"):
-            mu = self.mean(beta)
+            mu = link.mu(eta)
             variance = self.family.variance(mu, self.weights, self.dispersion)
         # Means beyond 1e100 are a search gone astray; their squares would overflow.
-        return bool((np.abs(mu) < 1e100).all() and ((variance > 0) & (variance < 1e200)).all())
+        if not ((np.abs(mu) < 1e100) & (variance > 0) & (variance < 1e200)).all():
+            return None
+        sd = np.sqrt(variance)
+        return Evaluation(beta, eta, mu, self.X * (link.dmu(eta) / sd)[:, None], (self.y - mu) / sd)
 
 
-def _start(equations: Equations) -> Array:
-    """Weighted least squares on the linearised response, at means near the responses."""
-    link, family, w = equations.family.link, equations.family, equations.weights
-    mu = family.start_mu(equations.y, w)
-    eta = link.eta(mu)
-    with np.errstate(all="ignore"):
-        root = link.dmu(eta) / np.sqrt(family.variance(mu, w, equations.dispersion))
-    root = np.where(np.isfinite(root), root, 0.0)
-    working = eta - equations.offset + (equations.y - mu) / link.dmu(eta)
-    beta = np.linalg.lstsq(equations.X * root[:, None], working * root, rcond=None)[0]
-    if equations.allows(beta):
-        return beta
-    # A flat start: the mean of all responses for every row, as far as X can give it.
-    middle = link.eta(np.average(mu, weights=w))
-    return np.linalg.lstsq(equations.X, middle - equations.offset + 0 * mu, rcond=None)[0]
-
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Solution:
-    """Where the steps ended; ``scale`` is phi there."""
+    """Where the steps ended, and the moments there."""
 
     beta: Array
-    scale: float
+    moments: Moments
     converged: bool
     n_iterations: int
 
 
 def solve(
-    equations: Equations, working: WorkingCorrelation, beta: Array, max_iter: int
+    equations: Equations, working: WorkingCorrelation, start: Evaluation | None, max_iter: int
 ) -> Solution:
     """Steps for beta between moment estimates of phi and alpha, until both stand still."""
-    if not equations.allows(beta):
+    if start is None:
         raise DataError(
             f"With link {equations.family.link.name!r} no start gives means that the "
             f"{equations.family.name} family can have: choose another link."
         )
-    n_steps, converged = 0, False
+    here, n_steps, converged = start, 0, False
     while n_steps < max_iter and not converged:
-        scale = _moments(equations, working, beta)
-        D, r = equations.whitened(beta, working)
+        moments = here.moments(working)
+        D, r = here.whitened(working, moments.alpha)
         M = D.T @ D
         information, axes = np.linalg.eigh(M)
         if not information[0] > 1e-12 * information[-1]:
@@ -130,27 +139,17 @@ def solve(
         step = axes @ ((axes.T @ (D.T @ r)) / information)
         # Still in units of the naive standard error, and still on the scale of the link: where a
         # coefficient runs to infinity the errors grow with it, and only the second one moves.
-        moved, eta = np.abs(equations.X @ step).max(), np.abs(equations.eta(beta)).max()
-        still = step @ M @ step < 1e-18 * scale
-        converged = bool(still and moved < 1e-6 * max(eta, 1.0))
-        halvings = 0
-        while halvings < 30 and not equations.allows(beta + step):
-            step, halvings = step / 2, halvings + 1
-        if halvings == 30:
+        moved = np.abs(equations.X @ step).max()
+        still = step @ M @ step < 1e-18 * moments.scale
+        converged = bool(still and moved < 1e-6 * max(np.abs(here.eta).max(), 1.0))
+        trials = (equations.at(here.beta + step / 2**k) for k in range(30))
+        there = next((trial for trial in trials if trial is not None), None)
+        if there is None:
             break
-        beta, n_steps = beta + step, n_steps + 1
-    return Solution(beta, _moments(equations, working, beta), converged, n_steps)
-
-
-def _moments(equations: Equations, working: WorkingCorrelation, beta: Array) -> float:
-    """Return phi at beta, and let the working correlation estimate alpha."""
-    _, e = equations.standardised(beta)
-    scale = float(np.mean(e * e))
-    residual = np.mean((equations.y - equations.mean(beta)) ** 2)
-    if residual <= 1e-22 * np.mean(equations.y**2):
+        here, n_steps = there, n_steps + 1
+    if np.mean((equations.y - here.mu) ** 2) <= 1e-22 * np.mean(equations.y**2):
         raise DataError("The covariates fit every response exactly: nothing is left to model.")
-    working.estimate(e, scale)
-    return scale
+    return Solution(here.beta, here.moments(working), converged, n_steps)
 
 
 def under_independence(equations: Equations, max_iter: int) -> tuple[Equations, Solution]:
@@ -164,19 +163,38 @@ def under_independence(equations: Equations, max_iter: int) -> tuple[Equations, 
     if equations.family.name in ("negative_binomial", "beta_binomial"):
         for _ in range(20):
             before = equations.dispersion
-            equations = replace(equations, dispersion=_dispersion(equations, solution.beta))
-            solution = solve(equations, independence, solution.beta, max_iter)
+            mu = equations.at(solution.beta).mu
+            equations = replace(equations, dispersion=_dispersion(equations, mu))
+            solution = solve(equations, independence, equations.at(solution.beta), max_iter)
             if abs(np.log(equations.dispersion / before)) < 1e-10:
                 break
     return equations, solution
 
 
-def _dispersion(equations: Equations, beta: Array) -> float:
+def _start(equations: Equations) -> Evaluation | None:
+    """Weighted least squares on the linearised response, at means near the responses."""
+    link, family, w = equations.family.link, equations.family, equations.weights
+    mu = family.start_mu(equations.y, w)
+    eta = link.eta(mu)
+    with np.errstate(all="ignore"):
+        root = link.dmu(eta) / np.sqrt(family.variance(mu, w, equations.dispersion))
+    root = np.where(np.isfinite(root), root, 0.0)
+    working = eta - equations.offset + (equations.y - mu) / link.dmu(eta)
+    beta = np.linalg.lstsq(equations.X * root[:, None], working * root, rcond=None)[0]
+    start = equations.at(beta)
+    if start is not None:
+        return start
+    # A flat start: the mean of all responses for every row, as far as X can give it.
+    middle = link.eta(np.average(mu, weights=w))
+    flat = np.linalg.lstsq(equations.X, middle - equations.offset + 0 * mu, rcond=None)[0]
+    return equations.at(flat)
+
+
+def _dispersion(equations: Equations, mu: Array) -> float:
     """Dispersion at which the Pearson statistic is n - p, between 1e-4 and 1e8."""
     from scipy.optimize import brentq
 
-    mu = equations.mean(beta)
-    df = mu.size - beta.size
+    df = mu.size - equations.X.shape[1]
 
     def excess(log_dispersion: float) -> float:
         variance = equations.family.variance(mu, equations.weights, np.exp(log_dispersion))

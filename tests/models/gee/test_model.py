@@ -60,7 +60,7 @@ def test_unstructured_and_gaps_in_the_order():
         [0.350437815929, 0.308314431699, 0.302979930229], rel=1e-9
     )
     assert fit.cic == pytest.approx(4.82472059469, rel=1e-9)
-    assert fit.quasi_loglik * fit.independence.scale == pytest.approx(-909.97372168828)
+    assert fit.quasi_loglik * fit.independence.moments.scale == pytest.approx(-909.97372168828)
 
     # Some visits of the toenail patients were missed.
     toenail = ml.load("toenail")
@@ -411,7 +411,7 @@ def test_an_arm_without_events_is_never_called_solved(correlation):
         ({"groups": "subjct"}, FormulaError, "subjct"),
         ({"correlation": "ar1", "order": "text"}, DataError, "must hold numbers"),
         ({"correlation": "ar1", "order": "same"}, DataError, "two rows at the same place"),
-        ({"correlation": "unstructured", "order": "same"}, DataError, "rows at place"),
+        ({"correlation": "unstructured", "order": "same"}, DataError, "two rows at the same place"),
         ({"correlation": "unstructured", "order": "row"}, DataError, "correlations for"),
         ({"formula": "y ~ lage + (1 | subject)"}, FormulaError, "no random effects"),
         ({"groups": "same"}, DataError, "one cluster"),
@@ -447,6 +447,14 @@ def test_a_cluster_that_alone_holds_a_coefficient_has_no_small_sample_correction
     )
     with pytest.raises(DataError, match="alone determines a coefficient"):
         _ = fit.se
+
+
+def test_labels_of_clusters_may_be_tuples():
+    data = simulated("gaussian")
+    pairs = data.assign(g=[("ward", int(g)) for g in data["g"]])
+    fit, other = ml.gee("y ~ x", data, "g"), ml.gee("y ~ x", pairs, "g")
+    np.testing.assert_array_equal(fit.coef, other.coef)
+    assert other.labels[0] == ("ward", 0)
 
 
 def test_equations_without_a_solution_are_not_called_solved():
