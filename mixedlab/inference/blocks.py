@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,9 +24,6 @@ from numpy.typing import NDArray
 from mixedlab.engine.layout import lower_triangle
 from mixedlab.engine.terms import RandomTerm
 from mixedlab.errors import DataError
-
-if TYPE_CHECKING:
-    from mixedlab.inference.contract import LinearModel
 
 Array = NDArray[np.float64]
 Integers = NDArray[np.intp]
@@ -70,7 +67,7 @@ class RandomBlocks:
     C : ndarray, shape (J, q, p)
     """
 
-    def __init__(self, fit: LinearModel) -> None:
+    def __init__(self, fit: Any) -> None:
         self.fit = fit
         terms, self.sizes = fit.terms, [t.n_coefs for t in fit.terms]
         self.one_factor = len(fit.layout.factors) == 1

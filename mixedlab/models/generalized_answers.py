@@ -27,7 +27,6 @@ from mixedlab.models.fit import MixedFit
 from mixedlab.models.parameters import State, joint_covariance
 
 if TYPE_CHECKING:
-    from mixedlab.models.generalized_fit import GeneralizedFit
     from mixedlab.models.joint_likelihood import JointLikelihood
 
 Array = NDArray[np.float64]
@@ -129,7 +128,7 @@ class ParameterHeld:
     A fixed effect is one of them; an sd is once its coefficient comes first in its term.
     """
 
-    def __init__(self, fit: GeneralizedFit, parameter: Parameter) -> None:
+    def __init__(self, fit: GeneralizedAnswers, parameter: Parameter) -> None:
         self.problem, self.parameters = fit.problem, fit.parameters
         k = parameter.first
         if parameter.kind == "beta":

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -15,11 +16,9 @@ from mixedlab.inference.contract import Held, Likelihood, Parameter, Rows
 from mixedlab.inference.curvature import Curvature
 from mixedlab.models.fit import MixedFit
 from mixedlab.models.linear_held import CoefficientHeld, VarianceHeld
+from mixedlab.models.linear_specification import Optimum, Specification, column
 from mixedlab.models.parameters import State, joint_covariance
 from mixedlab.models.residual import ResidualStructure
-
-if TYPE_CHECKING:
-    from mixedlab.models.linear import Specification
 
 Array = NDArray[np.float64]
 
@@ -75,6 +74,44 @@ class LinearFit(MixedFit):
 
     profiled_kinds: ClassVar[frozenset[str]] = frozenset({"sd", "cor", "sigma", "beta"})
 
+    @classmethod
+    def at(cls, model: Specification, optimum: Optimum) -> LinearFit:
+        """The fit at a minimum of the criterion, in the data's units."""
+        problem, found, phi = optimum.problem, optimum.found, optimum.phi
+        at = found.at
+        if not found.converged:
+            warnings.warn(
+                "The fit did not converge: the criterion could still be lowered. Are there more "
+                "random coefficients than the data can tell apart? Try fewer.",
+                RuntimeWarning,
+                stacklevel=5,
+            )
+        return cls(
+            y=model.y,
+            X=model.X,
+            names=model.names,
+            terms=model.terms,
+            weights=model.weights,
+            offset=model.offset,
+            specification=model,
+            problem=problem,
+            optimum=found.x,
+            evaluation=at,
+            beta=problem.beta_of(at),
+            vcov_beta=problem.vcov_of(at),
+            theta=problem.to_user(found.x),
+            sigma=float(np.sqrt(at.sigma2)) * problem.y_scale,
+            dispersion=at.sigma2 * problem.y_scale**2,
+            b=problem.effects_of(at),
+            criterion=at.value,
+            n_params=problem.p + problem.layout.n_theta + 1 + phi.size,
+            converged=found.converged,
+            singular=problem.is_singular(found.x),
+            reml=model.reml,
+            residual=model.residual,
+            residual_phi=phi,
+        )
+
     @property
     def residual_parameters(self) -> dict[str, float]:
         """Parameters of the residual structure by name; without one, ``{"sd": sigma}``."""
@@ -118,18 +155,27 @@ class LinearFit(MixedFit):
 
     def refit(self, y: ArrayLike) -> LinearFit:
         """Fit the same model to another response (n,), in the order of the rows fitted."""
-        return replace(self.specification.refit(self, y), formula=self.formula, design=self.design)
+        model = replace(self.specification, y=column("y", y, self.n_obs))
+        # A response from the same model has its minimum nearby; at a boundary start afresh.
+        first = None if self.singular else self.optimum
+        return self._again(model, model.minimise_from(self.problem, first))
+
+    def _again(self, model: Specification, optimum: Optimum) -> LinearFit:
+        fit = LinearFit.at(model, optimum)
+        return replace(fit, formula=self.formula, design=self.design)
 
     def by_maximum_likelihood(self) -> LinearFit:
         """The same model fitted by maximum likelihood."""
         if not self.reml:
             return self
-        fit = replace(self.specification, reml=False).fit(self.theta)
-        return replace(fit, formula=self.formula, design=self.design)
+        model = replace(self.specification, reml=False)
+        return self._again(model, model.minimise(self.theta))
 
     def hold(self, parameter: Parameter) -> Held:
         """The deviance with a parameter held, for profiles."""
-        return (CoefficientHeld if parameter.kind == "beta" else VarianceHeld)(self, parameter)
+        if parameter.kind == "beta":
+            return CoefficientHeld(self, self.optimum, parameter)
+        return VarianceHeld(self, self.problem, parameter)
 
     # ---- the contract of inference ------------------------------------------------------
 

@@ -10,18 +10,13 @@ their signs, so that the rest is minimised without constraints.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mixedlab.engine.optimise import minimise
-from mixedlab.engine.profiled import ProfiledDeviance
-from mixedlab.inference.contract import Parameter
-
-if TYPE_CHECKING:
-    from mixedlab.engine.profiled import Evaluation
-    from mixedlab.models.linear_fit import LinearFit
+from mixedlab.engine.profiled import Evaluation, ProfiledDeviance
+from mixedlab.inference.contract import LinearModel, Parameter
 
 Array = NDArray[np.float64]
 
@@ -46,8 +41,8 @@ class VarianceHeld:
     a BFGS approximation, kept from one value of the parameter to the next.
     """
 
-    def __init__(self, fit: LinearFit, parameter: Parameter) -> None:
-        self.fit, self.parameter = fit, parameter
+    def __init__(self, fit: LinearModel, problem: ProfiledDeviance, parameter: Parameter) -> None:
+        self.fit, self.problem, self.parameter = fit, problem, parameter
         self.orders = [np.arange(t.n_coefs) for t in fit.terms]
         if parameter.term >= 0:
             head = list(dict.fromkeys([parameter.first, parameter.second]))
@@ -112,7 +107,7 @@ class VarianceHeld:
 
     def deviance(self, value: float, free: Array) -> tuple[float, Array]:
         """Deviance and its gradient in the free entries, with the parameter at ``value``."""
-        fit, problem, held = self.fit, self.fit.problem, self.parameter
+        fit, problem, held = self.fit, self.problem, self.parameter
         sigma = value if held.kind == "sigma" else float(np.exp(free[-1]))
         if not 1e-150 < sigma < 1e150:
             return np.inf, np.full_like(free, np.nan)
@@ -128,7 +123,7 @@ class VarianceHeld:
             ordered = np.all(order[:-1] < order[1:])
             lambdas.append(own if ordered else _lower(own))
         s2 = (sigma / problem.y_scale) ** 2
-        point = fit.evaluate(fit.layout.pack(lambdas), sigma)
+        point = problem(problem.from_user(fit.layout.pack(lambdas)), sigma**2)
         if not np.isfinite(point.value):
             return np.inf, np.full_like(free, np.nan)
         parts, by_first = [], 0.0
@@ -195,9 +190,9 @@ class CoefficientHeld:
     Its column moves to the offset; the engine's theta keeps its meaning.
     """
 
-    def __init__(self, fit: LinearFit, parameter: Parameter) -> None:
+    def __init__(self, fit: LinearModel, optimum: Array, parameter: Parameter) -> None:
         k = parameter.first
-        self.fit, self.column = fit, fit.X[:, k]
+        self.optimum, self.column = optimum, fit.X[:, k]
         self.lowest = fit.criterion
         self.first_step = float(np.sqrt(fit.vcov_beta[k, k])) / 3
         self.y = fit.y if fit.offset is None else fit.y - fit.offset
@@ -212,7 +207,7 @@ class CoefficientHeld:
 
     def start(self) -> Array:
         """The engine's theta at the estimate."""
-        return self.fit.optimum
+        return self.optimum
 
     def minimum(self, value: float, start: Array) -> tuple[float, Array]:
         """Lowest deviance with the coefficient at ``value``, and the engine's theta there."""

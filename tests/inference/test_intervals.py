@@ -65,8 +65,8 @@ def test_gradient_of_the_deviance_with_a_parameter_held(formula):
     for parameter in fit.named_parameters:
         if parameter.kind == "beta":
             continue
-        deviance = VarianceHeld(fit, parameter).deviance
-        free = VarianceHeld(fit, parameter).start()
+        deviance = VarianceHeld(fit, fit.problem, parameter).deviance
+        free = VarianceHeld(fit, fit.problem, parameter).start()
         free = free + 0.1 * rng.normal(size=free.size)
         value = 0.8 * parameter.estimate
         _, gradient = deviance(value, free)
