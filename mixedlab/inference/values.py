@@ -112,8 +112,9 @@ class Rows:
         """``Z b``, shape (m,), zero for groups that the fit has not seen."""
         out = np.zeros(self.n)
         for term, effects in zip(self.terms, b, strict=True):
-            seen = term.index >= 0
-            out[seen] += np.einsum("ik,ik->i", term.Z[seen], effects[term.index[seen]])
+            known = 1.0 if term.index.min(initial=0) >= 0 else term.index >= 0
+            for k in range(term.n_coefs):
+                out += known * term.Z[:, k] * effects[:, k][term.index]
         return out
 
     def between(self, covariances: Sequence[Array], *, unseen_only: bool = False) -> Array:

@@ -145,11 +145,8 @@ class MixedFit(Questions):
 
     def predictor_of(self, beta: Array, b: Sequence[Array]) -> Array:
         """Linear predictor (n,) of the fitted rows for other coefficients."""
-        eta = self.X @ beta
-        for term, effects in zip(self.terms, b, strict=True):
-            for k in range(term.n_coefs):
-                eta += term.Z[:, k] * effects[:, k][term.index]
-        return eta if self.offset is None else eta + self.offset
+        rows = self.rows()
+        return rows.fixed_part(beta) + rows.random_part(b)
 
     @property
     def fitted_values(self) -> Array:

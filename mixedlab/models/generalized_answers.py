@@ -92,7 +92,8 @@ class GeneralizedAnswers(MixedFit):
             combination = self.marginal_predictor(rows)
             return Moments(combination.value, combination.variance)
         link, eta = self.response_family.link, rows.fixed_part(self.beta)
-        return Moments(link.eta(marginal_mean(link, eta, rows.between(self.covariances))))
+        between, _ = self._between_and_slope(rows.terms, rows.n)
+        return Moments(link.eta(marginal_mean(link, eta, between)))
 
     def marginal_predictor(self, rows: Rows) -> Combination:
         """Link of the mean over groups, as a function of all parameters."""
