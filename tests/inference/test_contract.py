@@ -39,6 +39,8 @@ FITS = {
         "Reaction ~ Days + (1 | Subject)", ml.load("sleepstudy"), residual="ar1(Days)")),
     "generalised": (MixedModel, lambda: ml.glmm(
         "incidence / size ~ period + (1 | herd)", ml.load("cbpp"), weights="size")),
+    "estimating equations": (Fit, lambda: ml.gee(
+        "resp ~ age * smoke", ml.load("ohio"), "id", "binomial")),
 }  # fmt: skip
 
 
@@ -86,10 +88,15 @@ def test_parameters_stand_in_one_order_with_their_covariance(asked):
 
 
 def test_moments_of_the_rows_fitted_are_the_fit_s_own(asked):
-    _, fit = asked
+    protocol, fit = asked
     rows = fit.rows()
     assert isinstance(rows, Rows)
     assert rows.n == fit.n_obs
+    if protocol is Fit:  # no random effects
+        at = fit.mean_and_variance(rows, "marginal")
+        np.testing.assert_allclose(fit.response_family.link.mu(at.eta), fit.fitted_values)
+        assert (at.variance > 0).all()
+        return
     at = fit.mean_and_variance(rows, "conditional", variance=False)
     np.testing.assert_allclose(at.eta, fit.linear_predictor)
     assert at.variance is None

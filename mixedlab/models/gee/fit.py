@@ -22,7 +22,7 @@ Pan (2001) Biometrics 57:120 (QIC).
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -31,7 +31,10 @@ from numpy.typing import NDArray
 
 from mixedlab.engine.families import Family
 from mixedlab.errors import DataError
-from mixedlab.inference.reporting import Report, Summary
+from mixedlab.inference.contract import Groups, Kind, Moments, NewLevels, Parameter, Rows
+from mixedlab.inference.questions import Questions
+from mixedlab.inference.reporting import Summary
+from mixedlab.inference.tables import by_name, names_by_names, on_rows
 from mixedlab.models.gee.solver import Equations, Evaluation, Solution
 from mixedlab.models.gee.working_correlation import Unstructured, WorkingCorrelation
 
@@ -45,15 +48,43 @@ SmallSample = Literal["mancl-derouen", "kauermann-carroll"]
 
 CORRECTIONS = ("mancl-derouen", "kauermann-carroll")
 
+_MARGINAL_ONLY = "GEE has no random effects: its predictions are marginal, kind='marginal'."
+_NO_LIKELIHOOD = "Estimating equations have no likelihood: {}"
+_NO_RESPONSE = "GEE has a model of the mean, none of a single response: {}"
+_LINEAR = "Degrees of freedom are for linear mixed models: use df='wald', and for few clusters "
+_LINEAR += "small_sample='mancl-derouen'."
+_UNANSWERED = {
+    "conditional prediction": _MARGINAL_ONLY,
+    "population prediction": _MARGINAL_ONLY,
+    "prediction interval": _NO_RESPONSE.format("use interval='confidence'."),
+    "simulation": _NO_RESPONSE.format("fit ml.glmm to simulate."),
+    "refit": _NO_RESPONSE.format("call ml.gee on a table with the other response."),
+    "profile interval": _NO_LIKELIHOOD.format("use method='wald'."),
+    "bootstrap interval": _NO_RESPONSE.format("use method='wald'."),
+    "satterthwaite": _LINEAR,
+    "kenward-roger": _LINEAR,
+    "intraclass correlation": "GEE has no variance between clusters: see correlation.",
+    "R squared": "GEE has no variance between clusters to divide: fit ml.glmm for R squared.",
+    "conditional AIC": _NO_LIKELIHOOD.format("compare qic."),
+    "leverage": "Leverages are for linear mixed models.",
+    "comparison": _NO_LIKELIHOOD.format(
+        "compare is for fits that have one. Compare qic, for covariates qicu."
+    ),
+    "diagnosis": "diagnose is for fits of mixed models. What is unusual about a GEE fit is in "
+    "its notes.",
+    "marginal coefficients": "The coefficients of a GEE fit are marginal: see coef.",
+}
 
-@dataclass(frozen=True, eq=False)
-class GEEFit(Report):
+
+@dataclass(frozen=True, eq=False, repr=False)
+class GEEFit(Questions):
     """A marginal model fitted by generalised estimating equations.
 
     Attributes
     ----------
     formula : str
-    names : tuple of str, length p
+    X : ndarray, shape (n, p)
+        Columns of the linear predictor; ``names`` are theirs.
     equations : Equations
         The data and the family, with orthonormal columns in place of X.
     working : WorkingCorrelation
@@ -78,17 +109,18 @@ class GEEFit(Report):
 
     formula: str
     names: tuple[str, ...]
-    equations: Equations = field(repr=False)
-    working: WorkingCorrelation = field(repr=False)
-    solution: Solution = field(repr=False)
-    independence: Solution = field(repr=False)
-    to_coef: Array = field(repr=False)
+    X: Array
+    equations: Equations
+    working: WorkingCorrelation
+    solution: Solution
+    independence: Solution
+    to_coef: Array
     small_sample: SmallSample | None
     notes: tuple[str, ...]
     groups: str
-    labels: tuple = field(repr=False)
+    labels: tuple
     n_missing: int = 0
-    design: Design | None = field(default=None, repr=False)
+    design: Design | None = None
 
     # --- estimates -------------------------------------------------------------------------------
 
@@ -101,6 +133,8 @@ class GEEFit(Report):
     def family(self) -> Family:
         """Family of the response, with its link."""
         return self.equations.family
+
+    response_family = family
 
     @property
     def dispersion(self) -> float:
@@ -122,58 +156,29 @@ class GEEFit(Report):
         """Steps taken."""
         return self.solution.n_iterations
 
-    def _series(self, values: Array, name: str) -> pd.Series:
-        import pandas as pd
-
-        return pd.Series(values, index=list(self.names), name=name)
-
-    def _matrix(self, values: Array) -> pd.DataFrame:
-        import pandas as pd
-
-        return pd.DataFrame(values, index=list(self.names), columns=list(self.names))
-
-    @cached_property
-    def coef(self) -> pd.Series:
-        """Marginal coefficients."""
-        return self._series(self.beta, "estimate")
-
     @cached_property
     def vcov_beta(self) -> Array:
         """Robust covariance of the coefficients, shape (p, p), corrected if asked."""
         return self._for_coef(self._robust(self.small_sample))
 
     @cached_property
-    def vcov(self) -> pd.DataFrame:
-        """Robust covariance of the coefficients, with the small-sample correction if asked."""
-        return self._matrix(self.vcov_beta)
-
-    @cached_property
     def vcov_naive(self) -> pd.DataFrame:
         """Covariance that trusts the working correlation: phi M^-1."""
-        return self._matrix(self._for_coef(self.scale * np.linalg.inv(self._M)))
-
-    @property
-    def se(self) -> pd.Series:
-        """Robust standard errors, with the small-sample correction if asked."""
-        return self._series(_root_diagonal(self.vcov), "se")
+        return names_by_names(self.names, self._for_coef(self.scale * np.linalg.inv(self._M)))
 
     @property
     def se_naive(self) -> pd.Series:
         """Standard errors that trust the working correlation."""
-        return self._series(_root_diagonal(self.vcov_naive), "se_naive")
+        return by_name(self.names, np.sqrt(np.diag(self.vcov_naive)), "se_naive")
 
     @cached_property
     def standard_errors(self) -> pd.DataFrame:
         """All four standard errors side by side."""
-        import pandas as pd
-
-        return pd.DataFrame(
-            {
-                "naive": self.se_naive,
-                "robust": self._series(self._errors(None), "robust"),
-                **{kind: self._series(self._errors(kind), kind) for kind in CORRECTIONS},
-            }
-        )
+        robust = {
+            kind or "robust": np.sqrt(np.diag(self._for_coef(self._robust(kind))))
+            for kind in (None, *CORRECTIONS)
+        }
+        return on_rows({"naive": self.se_naive.to_numpy(), **robust}, list(self.names))
 
     @property
     def correlation(self) -> float | pd.DataFrame | None:
@@ -189,9 +194,6 @@ class GEEFit(Report):
 
     def _for_coef(self, covariance: Array) -> Array:
         return self.to_coef @ covariance @ self.to_coef.T
-
-    def _errors(self, correction: SmallSample | None) -> Array:
-        return _root_diagonal(self._for_coef(self._robust(correction)))
 
     @cached_property
     def _at(self) -> Evaluation:
@@ -240,14 +242,24 @@ class GEEFit(Report):
     # --- fit and choice --------------------------------------------------------------------------
 
     @cached_property
-    def fitted(self) -> Array:
-        """Estimated means of the rows used."""
-        return self._at.mu
+    def fitted_values(self) -> Array:
+        """Estimated means (n,) of the rows used."""
+        return self.family.link.mu(self.rows().fixed_part(self.beta))
 
-    @cached_property
-    def resid(self) -> Array:
-        """Response minus mean."""
-        return self.equations.y - self.fitted
+    @property
+    def residuals(self) -> Array:
+        """Response minus mean (n,)."""
+        return self.equations.y - self.fitted_values
+
+    @property
+    def fitted(self) -> pd.Series:
+        """Estimated means on the index of the rows used; `fitted_values` as an array."""
+        return on_rows(self.fitted_values, self.rows().index, "fitted")
+
+    @property
+    def resid(self) -> pd.Series:
+        """Response minus mean, on the index of the rows used; `residuals` as an array."""
+        return on_rows(self.residuals, self.rows().index, "resid")
 
     @property
     def n_obs(self) -> int:
@@ -290,81 +302,60 @@ class GEEFit(Report):
         """QICu = -2 quasi-log-likelihood + 2p: for choosing covariates, not correlations."""
         return -2 * self.quasi_loglik + 2 * self.beta.size
 
+    # --- what inference asks ---------------------------------------------------------------------
+
     @property
     def unanswered(self) -> dict[str, str]:
         """Questions that estimating equations do not answer, each with the reason."""
-        return {
-            "comparison": "compare is for fits that have a likelihood, not GEEFit. For estimating "
-            "equations compare qic.",
-            "diagnosis": "diagnose is for fits of mixed models, not GEEFit.",
-            "marginal coefficients": "The coefficients of a GEE fit are marginal: see coef.",
-        }
+        return _UNANSWERED
 
-    # --- asking ----------------------------------------------------------------------------------
-
-    def confint(self, level: float = 0.95) -> pd.DataFrame:
-        """Wald intervals from ``se``, with normal quantiles."""
-        import pandas as pd
-
-        margin = _normal_quantile(level) * self.se
-        return pd.DataFrame({"lower": self.coef - margin, "upper": self.coef + margin})
-
-    def tests(self) -> pd.DataFrame:
-        """Wald tests of each coefficient, from ``se``."""
-        import pandas as pd
-        from scipy.special import ndtr
-
-        z = self.coef / self.se
-        return pd.DataFrame(
-            {"estimate": self.coef, "se": self.se, "z": z, "p": 2 * ndtr(-np.abs(z))}
+    @property
+    def named_parameters(self) -> tuple[Parameter, ...]:
+        """The coefficients."""
+        return tuple(
+            Parameter("beta", name, float(value), first=k, can_be_held=False)
+            for k, (name, value) in enumerate(zip(self.names, self.beta, strict=True))
         )
+
+    def parameter_covariance(self) -> Array:
+        """Robust covariance of the coefficients."""
+        return self.vcov_beta
+
+    def rows(
+        self, newdata: Any = None, groups: Groups = "none", new_levels: NewLevels = "error"
+    ) -> Rows:
+        """The rows of a table, or those fitted; the column of clusters is not needed."""
+        e = self.equations
+        if newdata is None:
+            index = None if self.design is None else self.design.index
+            return Rows(self.X, np.zeros(self.n_obs) + e.offset, weights=e.weights, index=index)
+        if self.design is None:
+            raise DataError("This fit was made from arrays: new rows are X @ fit.beta.")
+        new = self.design.rebuild(newdata, groups=False)
+        offset = np.zeros(len(new.X)) if new.offset is None else new.offset
+        return Rows(new.X, offset, weights=np.ones(len(new.X)), index=new.index)
+
+    def mean_and_variance(self, rows: Rows, kind: Kind, *, variance: bool = True) -> Moments:
+        """Linear predictor of the marginal mean, and its robust variance."""
+        eta = rows.fixed_part(self.beta)
+        if not variance:
+            return Moments(eta)
+        return Moments(eta, np.einsum("ij,jk,ik->i", rows.X, self.vcov_beta, rows.X))
 
     def predict(
         self,
         newdata: Any = None,
+        kind: Kind = "marginal",
         scale: Literal["response", "link"] = "response",
-        interval: Literal["confidence"] | None = None,
+        interval: Literal["confidence", "prediction"] | None = None,
+        new_levels: NewLevels = "error",
         level: float = 0.95,
-    ) -> Array | pd.DataFrame:
-        """Marginal mean for rows used or new: the average over clusters.
+    ) -> pd.Series | pd.DataFrame:
+        """Marginal mean of rows, the average over clusters; the only kind there is.
 
-        Parameters
-        ----------
-        newdata : table, optional
-            Columns of the formula; the column of clusters is not needed. By default the rows
-            used, in the order of the data.
-        scale : {"response", "link"}
-        interval : {None, "confidence"}
-            With an interval the result is a table with ``fit``, ``lower`` and ``upper``.
-        level : float
+        See `mixedlab.inference.prediction.predict`.
         """
-        if scale not in ("response", "link"):
-            raise DataError(f"scale must be 'response' or 'link', not {scale!r}.")
-        if interval not in (None, "confidence"):
-            raise DataError(
-                f"interval must be None or 'confidence', not {interval!r}: GEE has no model of "
-                "a single response, so it has no prediction interval."
-            )
-        if newdata is None:
-            e = self.equations
-            X, eta = e.X, self._at.eta
-            covariance = self._robust(self.small_sample)
-        elif self.design is None:
-            raise DataError("This fit was made from arrays: new rows are X @ fit.beta.")
-        else:
-            new = self.design.rebuild(newdata, groups=False)
-            X = new.X
-            eta = X @ self.beta + (0.0 if new.offset is None else new.offset)
-            covariance = self.vcov.to_numpy()
-        onto = self.family.link.mu if scale == "response" else np.asarray
-        if interval is None:
-            return onto(eta)
-        import pandas as pd
-
-        se = np.sqrt(np.einsum("ij,jk,ik->i", X, covariance, X))
-        margin = _normal_quantile(level) * se
-        ends = np.sort([onto(eta - margin), onto(eta + margin)], axis=0)  # a link may fall
-        return pd.DataFrame({"fit": onto(eta), "lower": ends[0], "upper": ends[1]})
+        return super().predict(newdata, kind, scale, interval, new_levels, level)
 
     def summary(self) -> Summary:
         """Coefficients with robust standard errors, and the working correlation."""
@@ -380,21 +371,9 @@ class GEEFit(Report):
             "Standard errors: robust" + (f", {self.small_sample}" if self.small_sample else ""),
             *self.notes,
         ]
-        table = self.tests()
+        table = self.tests().drop(columns="df")
         table.insert(2, "se_naive", self.se_naive)
         tables = {"Coefficients (marginal: on the average over clusters)": table}
         if isinstance(self.working, Unstructured):
             tables["Working correlation"] = self.correlation
         return Summary("Generalised estimating equations", lines, tables)
-
-
-def _root_diagonal(matrix: Any) -> Array:
-    return np.sqrt(np.diag(matrix))
-
-
-def _normal_quantile(level: float) -> float:
-    from scipy.special import ndtri
-
-    if not 0 < level < 1:
-        raise DataError(f"level must lie between 0 and 1, not {level!r}.")
-    return float(ndtri(0.5 + level / 2))

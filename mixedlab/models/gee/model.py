@@ -286,6 +286,7 @@ def fit_marginal(
     return GEEFit(
         formula="",
         names=tuple(names) if names else tuple(f"x{k + 1}" for k in range(X.shape[1])),
+        X=X,
         equations=equations,
         working=working,
         solution=solution,
