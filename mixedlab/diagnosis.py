@@ -12,9 +12,10 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from mixedlab.engine.layout import lower_triangle
 from mixedlab.engine.terms import RandomTerm
 from mixedlab.errors import listed
-from mixedlab.inference.contract import MixedModel, refuse
+from mixedlab.inference.contract import MixedModel, answers, refuse
 from mixedlab.inference.reporting import Report, Summary
 
 Array = NDArray[np.float64]
@@ -72,9 +73,6 @@ class Diagnosis(Report):
         lines = [f"{f.kind.capitalize()}: {f.text} {f.remedy}" for f in self.findings]
         return Summary("Worth knowing", lines)
 
-    def __repr__(self) -> str:
-        return str(self.summary())
-
 
 def diagnose(fit: MixedModel) -> Diagnosis:
     """Look for what is singular, unidentified, badly scaled or not converged.
@@ -89,11 +87,20 @@ def diagnose(fit: MixedModel) -> Diagnosis:
         Prints in words; iterate it for the findings.
     """
     refuse(fit, "diagnosis")
-    findings = _not_converged(fit) + _aliased(fit) + _overlapping(fit) + _singular(fit)
-    if not any(f.kind == "unidentified" and f.about in fit.n_groups for f in findings):
-        findings += _flat(fit)
-    findings += _far_from_zero(fit) + _separated(fit)
-    return Diagnosis(tuple(findings))
+    overlapping = _overlapping(fit)
+    return Diagnosis(
+        (
+            *_not_converged(fit),
+            *_aliased(fit),
+            *overlapping,
+            *_singular(fit),
+            *_flat(fit, known={f.about for f in overlapping}),
+            *_no_standard_error(fit),
+            *_at_the_dispersion_s_limit(fit),
+            *_far_from_zero(fit),
+            *_separated(fit),
+        )
+    )
 
 
 def _not_converged(fit: MixedModel) -> list[Finding]:
@@ -129,8 +136,8 @@ def _overlapping(fit: MixedModel) -> list[Finding]:
     found = []
     for t, term in enumerate(fit.terms):
         for other in fit.terms[:t]:
-            shared = _shared_column(other, term)
-            if shared is not None:
+            shared = listed(_shared_columns(other, term))
+            if shared:
                 about = term.group
                 found.append(
                     Finding(
@@ -145,19 +152,18 @@ def _overlapping(fit: MixedModel) -> list[Finding]:
     return found
 
 
-def _shared_column(a: RandomTerm, b: RandomTerm) -> str | None:
+def _shared_columns(a: RandomTerm, b: RandomTerm) -> list[str]:
+    """Columns of ``b`` that ``a`` has too, as combinations, over the same groups."""
     if a.n_levels != b.n_levels:
-        return None
+        return []
     pairs = a.index.astype(np.int64) * b.n_levels + b.index
     if len(np.unique(pairs)) != a.n_levels:
-        return None
-    for k, name in enumerate(b.names):
-        scale = np.linalg.norm(a.Z, axis=0)
-        unit = a.Z / np.where(scale > 0, scale, 1.0)
-        rest = b.Z[:, k] - unit @ np.linalg.lstsq(unit, b.Z[:, k], rcond=None)[0]
-        if np.linalg.norm(rest) <= 1e-8 * np.linalg.norm(b.Z[:, k]):
-            return name
-    return None
+        return []
+    scale = np.linalg.norm(a.Z, axis=0)
+    unit = a.Z / np.where(scale > 0, scale, 1.0)
+    rest = b.Z - unit @ np.linalg.lstsq(unit, b.Z, rcond=None)[0]
+    same = np.linalg.norm(rest, axis=0) <= 1e-8 * np.linalg.norm(b.Z, axis=0)
+    return [name for name, shared in zip(b.names, same, strict=True) if shared]
 
 
 def _columns(term: RandomTerm) -> str:
@@ -165,20 +171,22 @@ def _columns(term: RandomTerm) -> str:
 
 
 def _singular(fit: MixedModel) -> list[Finding]:
+    by_profile = answers(fit, "profile interval")
+    bound = "confint(method='profile') shows how large it may be." if by_profile else ""
     found = []
     for term, Lambda in zip(fit.terms, fit.factors, strict=True):
         size = np.sqrt(np.mean(term.Z**2, axis=0))
         T = Lambda @ Lambda.T * np.outer(size, size)
         largest = max(1.0, float(np.linalg.eigvalsh(T)[-1]))
         zero = np.diag(T) <= _ZERO * largest
-        found += [_zero_variance(term, name) for name, z in zip(term.names, zero, strict=True) if z]
+        found += [_zero_variance(term, term.names[k], bound) for k in np.flatnonzero(zero)]
         rest = np.flatnonzero(~zero)
         if rest.size > 1:
             found += _degenerate(term, T[np.ix_(rest, rest)], rest, largest)
     return found
 
 
-def _zero_variance(term: RandomTerm, name: str) -> Finding:
+def _zero_variance(term: RandomTerm, name: str, bound: str) -> Finding:
     what = f"sd of {name} over {term.group!r}"
     return Finding(
         "singular",
@@ -186,8 +194,7 @@ def _zero_variance(term: RandomTerm, name: str) -> Finding:
         f"the {what} is estimated as zero: the {term.n_levels} groups differ no more than the "
         "rest of the variation explains. That is an estimate at its boundary, not a failure, and "
         "no proof that the groups are alike.",
-        "Keep it if the design calls for it; fixed effects hardly change without it. "
-        "confint(method='profile') shows how large it may be.",
+        f"Keep it if the design calls for it; fixed effects hardly change without it. {bound}",
     )
 
 
@@ -222,32 +229,77 @@ def _degenerate(
     ]
 
 
-def _flat(fit: MixedModel) -> list[Finding]:
-    """Variance parameters along which the deviance does not change, away from the boundary."""
-    if fit.singular or not fit.converged or not fit.terms:
-        return []
+def _flat(fit: MixedModel, known: set[str]) -> list[Finding]:
+    """Directions of theta along which the deviance does not change, away from the boundary.
+
+    Those of groups that are ``known`` to share a variance are not told again.
+    """
     hessian = fit.variance_curvature()
-    if hessian is None:
+    if hessian is None or not np.isfinite(hessian).all():
+        return []
+    # Where a column of Lambda is zero, its other entries only turn the columns that are not.
+    free = np.concatenate(
+        [
+            np.broadcast_to(np.diag(L) > 0, L.shape)[lower_triangle(len(L))]
+            for L in fit.layout.unpack(fit.theta)
+        ]
+        or [np.zeros(0, dtype=bool)]
+    )
+    if not free.any():
         return []
     # theta on the engine's scale is in units of the residual sd: no further scaling.
-    values, axes = np.linalg.eigh(hessian)
-    if values[0] > _FLAT * max(values[-1], 1.0):
+    values, axes = np.linalg.eigh(hessian[np.ix_(free, free)])
+    found = []
+    for axis in axes.T[values <= _FLAT * max(values[-1], 1.0)]:
+        blame = np.zeros(free.size)
+        blame[free] = np.abs(axis)
+        groups = dict.fromkeys(
+            term.group
+            for term, where in zip(fit.terms, fit.layout.slices, strict=True)
+            if blame[where].max() > 0.3 * blame.max()
+        )
+        if known.intersection(groups):
+            continue
+        about = listed(groups)
+        found.append(
+            Finding(
+                "unidentified",
+                about,
+                f"the deviance is flat in the variances of {about}: very different values fit the "
+                "data equally well.",
+                "Leave one of the terms out, or use groups that differ from one another.",
+            )
+        )
+    return found
+
+
+def _no_standard_error(fit: MixedModel) -> list[Finding]:
+    """Coefficients about which the data say nothing."""
+    unknown = ~np.isfinite(np.diag(fit.vcov_beta))
+    about = listed(name for name, lost in zip(fit.names, unknown, strict=True) if lost)
+    if not about:
         return []
-    blame = np.abs(axes[:, 0])
-    groups = [
-        term.group
-        for term, where in zip(fit.terms, fit.layout.slices, strict=True)
-        if blame[where].max() > 0.3 * blame.max()
-    ]
-    about = listed(dict.fromkeys(groups))
     return [
         Finding(
             "unidentified",
             about,
-            f"the deviance is flat in the variances of {about}: very different values fit the "
-            "data equally well.",
-            "Leave one of the terms out, or use groups that differ from one another.",
+            f"the likelihood has no curvature in {about}, so there is no standard error.",
+            "Leave out a covariate or a random coefficient, or check for separation.",
         )
+    ]
+
+
+def _at_the_dispersion_s_limit(fit: MixedModel) -> list[Finding]:
+    return [
+        Finding(
+            "singular",
+            p.name,
+            "the dispersion is at its limit: the data show no variation beyond that of the plain "
+            "family.",
+            "Fit the plain family, and compare their aic.",
+        )
+        for p in fit.named_parameters
+        if p.kind == "dispersion" and p.at_boundary and p.estimate > 1.0
     ]
 
 

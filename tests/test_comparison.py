@@ -161,6 +161,21 @@ def test_generalised_fits():
         ml.compare(a, c)
 
 
+def test_a_normal_model_without_groups_against_one_with():
+    """The same likelihood, whichever function maximised it: half a chi-squared with 1."""
+    table = ml.load("dyestuff")
+    without = ml.glmm("Yield ~ 1", table, family="gaussian")
+    found = ml.compare(without, ml.lmm("Yield ~ 1 + (1 | Batch)", table, reml=False))
+    assert found.mixture == ((0.5, 0), (0.5, 1))
+    # The one-way layout in closed form: sums of squares between and within.
+    means = table.groupby("Batch")["Yield"].transform("mean")
+    total = ((table["Yield"] - table["Yield"].mean()) ** 2).sum()
+    within = ((table["Yield"] - means) ** 2).sum()
+    residual, level = within / 24, (total - within) / 6
+    deviance = 24 * np.log(residual) + 6 * np.log(level)
+    assert found.chisq == pytest.approx(30 * np.log(total / 30) - deviance, rel=1e-6)
+
+
 def test_residual_structures():
     """A correlation of zero is inside its range: plain chi-squared."""
     table = ml.load("sleepstudy")

@@ -1,6 +1,7 @@
 """What is unusual is named in words; what is ordinary raises no alarm."""
 
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -8,6 +9,7 @@ import pytest
 
 import mixedlab as ml
 from mixedlab.errors import DataWarning
+from mixedlab.models.linear import fit_linear
 
 
 def kinds(fit):
@@ -75,6 +77,47 @@ def test_a_column_varying_twice_over_the_same_groups():
     findings = [f for f in ml.diagnose(fit) if f.kind == "unidentified"]
     assert len(findings) == 1
     assert "let (Intercept) vary over the same groups" in findings[0].text
+
+
+def test_every_finding_is_told():
+    """Two columns that vary twice, one far from zero and an aliased one: four things to know."""
+    table = groups(J=20).assign(
+        z=lambda d: np.cos(np.arange(len(d))),
+        stamp=lambda d: 1.7e9 + 60 * d.z,
+        twice=lambda d: 2 * d.x,
+    )
+    with pytest.warns(DataWarning):
+        fit = ml.lmm("y ~ x + twice + stamp + (x | g) + (0 + x | g) + (1 | g)", table)
+    findings = list(ml.diagnose(fit))
+    about = [f.about for f in findings if f.kind != "singular"]
+    assert about.count("g") == 2
+    assert {"twice", "stamp"} <= set(about)
+    shared = [f.text for f in findings if "same groups" in f.text]
+    assert "let x vary" in shared[0]
+    assert "let (Intercept) vary" in shared[1]
+
+
+def test_all_columns_that_vary_twice_are_named():
+    table = groups(J=20)
+    term = ml.lmm("y ~ x + (x | g)", table).terms[0]
+    fit = fit_linear(table.y, np.column_stack([np.ones(len(table)), table.x]), [term, term])
+    told = [f.text for f in ml.diagnose(fit) if "same groups" in f.text]
+    assert len(told) == 1
+    assert "let (Intercept), x vary" in told[0]
+
+
+def test_a_dispersion_at_its_limit():
+    table = groups(J=20).assign(n=lambda d: 5 + (d.x > 0))  # less spread than a Poisson has
+    fit = ml.glmm("n ~ x + (1 | g)", table, family="negative_binomial")
+    assert "no variation beyond that of the plain family" in str(ml.diagnose(fit))
+
+
+def test_a_coefficient_without_a_standard_error_is_named():
+    fit = ml.glmm("incidence / size ~ period + (1 | herd)", ml.load("cbpp"), weights="size")
+    lost = fit.vcov_beta.copy()
+    lost[1, :] = lost[:, 1] = np.nan
+    (finding,) = ml.diagnose(replace(fit, vcov_beta=lost))
+    assert (finding.kind, finding.about) == ("unidentified", fit.names[1])
 
 
 def test_two_names_for_the_same_groups():
