@@ -193,5 +193,5 @@ def test_estimating_equations_have_no_likelihood():
     fit = ml.gee("resp ~ age + smoke", ml.load("ohio"), groups="id", family="binomial")
     with pytest.raises(MixedlabError, match="qic"):
         ml.compare(fit, fit)
-    with pytest.raises(MixedlabError, match="not GEEFit"):
+    with pytest.raises(MixedlabError, match="fits of mixed models"):
         ml.diagnose(fit)
