@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from difflib import get_close_matches
 
+import numpy as np
+from numpy.typing import ArrayLike
+
 
 class MixedlabError(ValueError):
     """Base class of the errors that mixedlab raises about its input."""
@@ -59,3 +62,10 @@ def listed(items: Iterable[object], at_most: int = 8) -> str:
     items = [str(i) for i in items]
     more = f", ... ({len(items)} in all)" if len(items) > at_most else ""
     return ", ".join(items[:at_most]) + more
+
+
+def first_rows(mask: ArrayLike, rows: Iterable[int] | None = None) -> str:
+    """Name the first rows where ``mask`` holds: ``"rows 3, 17 (counted from 0)"``."""
+    where = np.flatnonzero(mask)
+    where = where if rows is None else np.asarray(rows)[where]
+    return f"row{'s' if len(where) > 1 else ''} {listed(where, 5)} (counted from 0)"

@@ -1,230 +1,213 @@
-"""Evaluate one side of a formula against a table, now and again for new rows.
+"""A table as a pandas DataFrame, and one meaning for each kind of column.
 
-formulaic evaluates; this module prepares the table for it (one meaning for each dtype), finds
-the columns a formula uses, and turns what formulaic raises into errors that name the place.
+Numbers stay numbers; strings, booleans and categoricals are factors with the levels that occur.
+What is likely a mistake of reading is said: numbers or dates that came as text, a table whose
+only column holds the whole line.
 """
 
 from __future__ import annotations
 
-import ast
-import builtins
+import datetime
+import numbers
 import re
-from collections.abc import Iterable
-from dataclasses import dataclass
+import sys
+import warnings
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from formulaic import Formula, ModelSpec
-from formulaic.errors import FormulaicError
-from formulaic.transforms import TRANSFORMS
 from numpy.typing import NDArray
 
-from mixedlab.data.formula import place_of
-from mixedlab.errors import DataError, FormulaError, listed, nearest
+from mixedlab.data.formula import Part, columns_of
+from mixedlab.data.names import in_formula
+from mixedlab.data.rows import Rows, refuse_infinite
+from mixedlab.errors import DataError, DataWarning, listed
 
-INTERCEPT = "(Intercept)"
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """How to make one block of columns from a table, with what the first table taught.
-
-    The state of ``scale``, ``poly`` or splines, and the levels of each factor, are kept in
-    ``spec``: new rows get the same columns, however few they are.
-    """
-
-    spec: ModelSpec
-    names: tuple[str, ...]
-
-    @classmethod
-    def learn(cls, formula: Formula, frame: pd.DataFrame, source: str) -> tuple[Recipe, NDArray]:
-        """Columns of ``formula`` for this table, and the recipe to make them again."""
-        with _in_words(source):
-            matrix = formula.get_model_matrix(frame, na_action="ignore", output="numpy")
-        names = tuple(INTERCEPT if n == "Intercept" else n for n in matrix.model_spec.column_names)
-        return cls(matrix.model_spec, names), np.ascontiguousarray(matrix, dtype=float)
-
-    def apply(self, frame: pd.DataFrame, source: str) -> NDArray:
-        """Make the same columns for new rows."""
-        with _in_words(source):
-            matrix = self.spec.get_model_matrix(frame, na_action="ignore", output="numpy")
-        return np.ascontiguousarray(matrix, dtype=float)
+_SEPARATORS = ";,\t|"
+_DECIMAL_COMMA = re.compile(r"\s*[+-]?\d+,\d+\s*")
+_DATE = re.compile(r"\s*(\d{4}[-/.]\d{1,2}[-/.]\d{1,2}|\d{1,2}[-/.]\d{1,2}[-/.]\d{2,4})\b.*")
+_TO_DAYS = "turn it into numbers first, such as days since the first, (d - d.min()).dt.days"
+_FEW = 12  # as many whole numbers in text may well be labels
 
 
 def as_frame(data: Any) -> pd.DataFrame:
-    """The table as a pandas DataFrame: a DataFrame, a dict of columns, or what has to_pandas."""
-    if isinstance(data, pd.DataFrame):
-        return data
-    if hasattr(data, "to_pandas"):
-        return data.to_pandas()
-    if isinstance(data, dict):
-        try:
-            return pd.DataFrame(data)
-        except ValueError as error:
-            raise DataError(f"The columns of data do not fit together: {error}.") from None
-    raise DataError(
-        f"data must be a table (pandas DataFrame or dict of columns), not {type(data).__name__}."
-    )
+    """The table as a pandas DataFrame.
 
-
-def read(text: str, source: str, shift: int = 0) -> Formula:
-    """Let formulaic parse ``text``, which starts at ``shift`` in the formula ``source``."""
-    dot = re.search(r"(?<![\w.)`])\.(?![\w.])", text)
-    if dot is not None:
-        raise FormulaError("'.' is not known here: name the columns.", source, shift + dot.start())
-    try:
-        return Formula(text)
-    except FormulaicError as error:
-        message, place = place_of(error)
-        raise FormulaError(
-            message, source, None if place is None else min(shift + place, len(source))
-        ) from None
-
-
-def columns_used(formula: Formula, frame: pd.DataFrame, source: str) -> list[str]:
-    """Names of the table's columns in a parsed formula.
-
-    Raises
-    ------
-    FormulaError
-        For a name that is neither a column nor a function that formulaic knows.
-    """
-    used: dict[str, None] = {}
-    for factor in dict.fromkeys(f for term in formula for f in term.factors):
-        if factor.eval_method.value == "literal":
-            continue
-        variables, functions = (
-            ([factor.expr], []) if factor.eval_method.value == "lookup" else _names(factor.expr)
-        )
-        for name in variables:
-            if name in frame.columns:
-                used[name] = None
-            elif name not in TRANSFORMS and not hasattr(builtins, name):
-                raise unknown_column(name, frame, source)
-        for name in functions:
-            if name not in TRANSFORMS and not hasattr(builtins, name) and name not in frame.columns:
-                known = [t for t in TRANSFORMS if t[0].islower()]
-                raise FormulaError(
-                    f"There is no function {name!r} in formulas.{nearest(name, known)}",
-                    source,
-                    _position(name, source),
-                )
-    return list(used)
-
-
-def _names(expression: str) -> tuple[list[str], list[str]]:
-    """Variables and called functions of a Python expression with backticked names."""
-    quoted: dict[str, str] = {}
-
-    def stand_in(match: re.Match) -> str:
-        key = f"_quoted_{len(quoted)}"
-        quoted[key] = match.group(1)
-        return key
-
-    try:
-        tree = ast.parse(re.sub(r"`([^`]+)`", stand_in, expression).strip(), mode="eval")
-    except SyntaxError:
-        return [], []  # evaluation will say what is wrong, with the expression
-    called = {id(n.func) for n in ast.walk(tree) if isinstance(n, ast.Call)}
-    names = [n for n in ast.walk(tree) if isinstance(n, ast.Name)]
-    local = {n.id for n in names if isinstance(n.ctx, ast.Store)}
-    variables = [quoted.get(n.id, n.id) for n in names if id(n) not in called]
-    return [v for v in variables if v not in local], [n.id for n in names if id(n) in called]
-
-
-def unknown_column(name: str, frame: pd.DataFrame, source: str) -> FormulaError:
-    """The error for a name that is no column, with the nearest one."""
-    return FormulaError(
-        f"There is no column {name!r} in the data.{nearest(name, frame.columns)}",
-        source,
-        _position(name, source),
-    )
-
-
-def _position(name: str, source: str) -> int | None:
-    found = re.search(rf"(?<![\w.]){re.escape(name)}(?!\w)", source)
-    return found.start() if found else None
-
-
-class _in_words:
-    """Turn what formulaic and a formula's functions raise into a FormulaError."""
-
-    def __init__(self, source: str):
-        self.source = source
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
-        if not isinstance(error, Exception) or isinstance(error, (FormulaError, DataError)):
-            return
-        message = str(error).split("\n\n")[0]
-        factor = re.search(r"factor `(.+?)`\. \[", message)
-        hint = " In Python a power is '**'." if factor and "^" in factor[1] else ""
-        raise FormulaError(
-            f"{message}{hint}", self.source, _position(factor[1], self.source) if factor else None
-        ) from error
-
-
-def prepared(column: pd.Series) -> pd.Series:
-    """One meaning for each dtype: numbers as they are, all else a factor with its used levels.
-
-    Strings and bools become factors with sorted levels; a factor keeps the order of its levels.
-    Unused levels are dropped.
-    """
-    dtype = column.dtype
-    if isinstance(dtype, pd.CategoricalDtype):
-        return column.cat.remove_unused_categories()
-    if pd.api.types.is_bool_dtype(dtype):
-        return column.astype(pd.CategoricalDtype([False, True])).cat.remove_unused_categories()
-    if pd.api.types.is_complex_dtype(dtype):
-        raise DataError(f"Column {column.name!r} holds complex numbers.")
-    if pd.api.types.is_numeric_dtype(dtype):
-        if isinstance(dtype, np.dtype):
-            return column
-        return pd.Series(column.to_numpy(float, na_value=np.nan), column.index, name=column.name)
-    if pd.api.types.is_datetime64_any_dtype(dtype) or pd.api.types.is_timedelta64_dtype(dtype):
-        raise DataError(
-            f"Column {column.name!r} holds dates or durations: turn it into a number first, "
-            f"for example days since the first."
-        )
-    values = column.dropna()
-    if len(values) and all(isinstance(v, (int, float, np.number)) for v in values):
-        return pd.to_numeric(column)
-    codes, levels = factorized(column)
-    return pd.Series(
-        pd.Categorical.from_codes(codes, categories=levels), column.index, name=column.name
-    )
-
-
-def factorized(column: pd.Series) -> tuple[NDArray[np.intp], pd.Index]:
-    """Level number of each row (-1 where missing) and the levels in use, in order."""
-    if isinstance(column.dtype, pd.CategoricalDtype):
-        column = column.cat.remove_unused_categories()
-        return column.cat.codes.to_numpy(np.intp), column.cat.categories
-    try:
-        return pd.factorize(column, sort=True)
-    except TypeError:  # numbers and strings side by side have no order
-        return pd.factorize(column.where(column.isna(), column.astype(str)), sort=True)
-
-
-def with_known_levels(column: pd.Series, levels: pd.Index) -> pd.Series:
-    """New rows of a factor, coded by the levels the model was fitted with.
+    Parameters
+    ----------
+    data : DataFrame, dict of columns, a polars or pyarrow table, or what has ``to_pandas``
 
     Raises
     ------
     DataError
-        For a level that the fit has not seen.
+        For what is no table, and for one that was read with the wrong separator.
     """
+    if isinstance(data, dict):
+        try:
+            table = pd.DataFrame(data)
+        except ValueError as error:
+            raise DataError(f"The columns of data do not fit together: {error}.") from None
+    elif isinstance(data, pd.DataFrame):
+        table = data
+    elif "polars" in sys.modules and type(data).__module__.startswith("polars"):
+        table = _from_polars(data)
+    elif hasattr(data, "to_pandas"):
+        table = data.to_pandas()
+    else:
+        raise DataError(
+            "data must be a table (pandas or polars DataFrame, or dict of columns), not "
+            f"{type(data).__name__}."
+        )
+    if len(table.columns) == 1:
+        only = str(table.columns[0])
+        separator = next((s for s in _SEPARATORS if s in only), None)
+        if separator is not None:
+            raise DataError(
+                f"The table has one column, {only!r}: the file was read with the wrong "
+                f"separator. Read it with pd.read_csv(..., sep={separator!r})."
+            )
+    return table
+
+
+def _from_polars(data: Any) -> pd.DataFrame:
+    """A polars table, column by column, so that pyarrow is not needed."""
+    import narwhals as nw
+
+    native = data.collect() if hasattr(data, "collect") else data
+    columns = {}
+    for column in nw.from_native(native, eager_only=True).iter_columns():
+        if isinstance(column.dtype, nw.Categorical | nw.Enum):
+            levels = column.cat.get_categories().to_list()
+            columns[column.name] = pd.Categorical(column.to_list(), categories=levels)
+        elif column.dtype.is_float():
+            columns[column.name] = column.to_numpy()
+        else:
+            columns[column.name] = column.to_list()
+    return pd.DataFrame(columns)
+
+
+def typed_columns(
+    table: pd.DataFrame,
+    parts: Sequence[Part],
+    rows: Rows,
+    levels: dict[str, pd.Index | None] | None = None,
+) -> dict[str, pd.Series]:
+    """The columns that the parts use, as numbers or factors; by the fit's levels, if given."""
+    undeclared = {name for part in parts for name in part.columns if name not in part.declared}
+    columns = {}
+    for name in columns_of(parts):
+        column = rows.of(table[name])
+        if levels is None:
+            column = typed(column, declared=name not in undeclared)
+        else:
+            column = typed_as(column, levels[name])
+        if column.dtype.kind == "f":
+            refuse_infinite(column.to_numpy(), name, rows.kept)
+        columns[name] = column.set_axis(pd.RangeIndex(len(rows.kept)))
+    return columns
+
+
+def levels_of(columns: dict[str, pd.Series], names: Iterable[str]) -> dict[str, pd.Index | None]:
+    """Levels of each factor, None for numbers."""
+    return {
+        name: columns[name].cat.categories if columns[name].dtype == "category" else None
+        for name in names
+    }
+
+
+def refuse_one_level(columns: dict[str, pd.Series], fixed: Part) -> None:
+    """Raise where a factor of the fixed part has one level in the rows used."""
+    for name, levels in levels_of(columns, fixed.columns).items():
+        if levels is not None and len(levels) == 1:
+            raise DataError(
+                f"Factor {name!r} has one level in the rows used ({levels[0]!r}): it has no "
+                "effect to estimate, leave it out of the fixed part."
+            )
+
+
+def typed(column: pd.Series, *, declared: bool = False) -> pd.Series:
+    """Numbers as numpy's, all else as a factor with the levels that occur.
+
+    Strings and booleans become factors with sorted levels; a factor keeps the order of its
+    levels. Numbers with a missing value of their own, decimals and fractions are numbers.
+
+    Parameters
+    ----------
+    column : Series without missing values
+    declared : bool
+        The formula makes it a factor in so many words: then numbers and dates are labels too.
+
+    Raises
+    ------
+    DataError
+        For complex numbers, dates, and numbers or dates that came as text.
+
+    Warns
+    -----
+    DataWarning
+        For many whole numbers that came as text: they may be labels.
+    """
+    kind = _kind(column)
+    if kind == "factor":
+        return column.cat.remove_unused_categories()
+    if kind == "number" and not declared:
+        if isinstance(column.dtype, np.dtype) and column.dtype.kind != "O":
+            return column
+        return pd.Series(column.to_numpy(float), column.index, name=column.name)
+    if kind == "date" and not declared:
+        raise DataError(_not_numbers(column.name, "dates or durations", _TO_DAYS))
+    codes, levels = factorized(column.astype(bool) if kind == "boolean" else column)
+    if kind == "text" and not declared:
+        _refuse_numbers_as_text(column.name, [str(level) for level in levels])
+    return _factor(column, codes, levels)
+
+
+def typed_as(column: pd.Series, levels: pd.Index | None) -> pd.Series:
+    """New rows of a column that held numbers in the fit (``levels=None``), or these levels.
+
+    Raises
+    ------
+    DataError
+        For a level that the fit has not seen, and for labels in place of numbers.
+    """
+    if levels is None:
+        if not len(column):
+            return pd.Series(dtype=float)  # nothing says what an empty column holds
+        column = typed(column)
+        if column.dtype == "category":
+            raise DataError(
+                f"Column {column.name!r} holds numbers in the fit, not in the new data."
+            )
+        return column
     coded = level_numbers(column, levels)
-    unknown = (coded < 0) & column.notna().to_numpy()
-    if unknown.any():
+    if (coded < 0).any():
         raise DataError(
             f"Column {column.name!r} has levels the fit has not seen: "
-            f"{listed(pd.unique(column[unknown]))}. It knows: {listed(levels)}."
+            f"{listed(pd.unique(column[coded < 0]))}. It knows: {listed(levels)}."
         )
-    return pd.Series(pd.Categorical.from_codes(coded, levels), column.index, name=column.name)
+    return _factor(column, coded, levels)
+
+
+def factorized(column: pd.Series) -> tuple[NDArray[np.intp], pd.Index]:
+    """Level number of each row (-1 where missing) and the levels in use, in order.
+
+    Labels of several types have no order of their own: numbers come first, then the rest by
+    type. A label may be a tuple.
+    """
+    if isinstance(column.dtype, pd.CategoricalDtype):
+        column = column.cat.remove_unused_categories()
+        return column.cat.codes.to_numpy(np.intp), column.cat.categories
+    if column.dtype != object:
+        return pd.factorize(column, sort=True)
+    codes, labels = pd.factorize(column.to_numpy())
+    try:
+        order = np.argsort(labels, kind="stable")
+    except TypeError:
+        order = np.array(sorted(range(len(labels)), key=lambda k: _rank(labels[k])))
+    place = np.empty(len(order) + 1, dtype=np.intp)
+    place[order], place[-1] = np.arange(len(order)), -1
+    return place[codes], pd.Index([labels[k] for k in order], dtype=object, tupleize_cols=False)
 
 
 def level_numbers(column: pd.Series, levels: pd.Index) -> NDArray[np.intp]:
@@ -232,17 +215,80 @@ def level_numbers(column: pd.Series, levels: pd.Index) -> NDArray[np.intp]:
 
     The number 308 finds the level ``"308"``, since tables differ in how they hold labels.
     """
-    values = pd.Index(column.astype(object))
-    coded = pd.Index(levels.astype(object)).get_indexer(values)
+    values = pd.Index(column.astype(object), tupleize_cols=False)
+    coded = pd.Index(levels.astype(object), tupleize_cols=False).get_indexer(values)
     if (coded < 0).any():
         as_text = pd.Index([str(level) for level in levels])
         if as_text.is_unique:
-            coded = np.where(coded < 0, as_text.get_indexer(pd.Index(values.map(str))), coded)
+            coded = np.where(coded < 0, as_text.get_indexer([str(v) for v in values]), coded)
     return coded
 
 
-def first_rows(mask: NDArray[np.bool_], rows: Iterable[int] | None = None) -> str:
-    """Name the first rows where ``mask`` holds: ``"rows 3, 17 (counted from 0)"``."""
-    where = np.flatnonzero(mask)
-    where = where if rows is None else np.asarray(rows)[where]
-    return f"row{'s' if len(where) > 1 else ''} {listed(where, 5)} (counted from 0)"
+def _kind(column: pd.Series) -> str:
+    """``factor``, ``boolean``, ``number``, ``date`` or ``text``."""
+    dtype = column.dtype
+    if isinstance(dtype, pd.CategoricalDtype):
+        return "factor"
+    if pd.api.types.is_bool_dtype(dtype) or _all_are(column, bool | np.bool_):
+        return "boolean"
+    if pd.api.types.is_complex_dtype(dtype):
+        raise DataError(f"Column {column.name!r} holds complex numbers.")
+    if pd.api.types.is_numeric_dtype(dtype) or _all_are(column, numbers.Number):
+        return "number"
+    if dtype.kind in "mM" or isinstance(dtype, pd.PeriodDtype) or _all_are(column, datetime.date):
+        return "date"
+    return "text"
+
+
+def _all_are(column: pd.Series, kind: Any) -> bool:
+    """Whether each value of a column of objects is of one kind."""
+    return column.dtype.kind == "O" and len(column) > 0 and all(isinstance(v, kind) for v in column)
+
+
+def _rank(label: Any) -> tuple:
+    if isinstance(label, numbers.Real):
+        return (0, label)
+    if isinstance(label, tuple):
+        return (2, *(_rank(part) for part in label))
+    return (1, type(label).__name__, label if isinstance(label, str) else str(label))
+
+
+def _factor(column: pd.Series, codes: NDArray, levels: pd.Index) -> pd.Series:
+    return pd.Series(
+        pd.Categorical.from_codes(codes, categories=levels), column.index, name=column.name
+    )
+
+
+def _refuse_numbers_as_text(name: str, levels: list[str]) -> None:
+    """Raise for labels that are numbers or dates; warn where they may well be labels."""
+    if sum(any("0" <= c <= "9" for c in level) for level in levels) < 3:
+        return
+    if all(_DATE.fullmatch(level) for level in levels):
+        raise DataError(_not_numbers(name, f"dates as text, such as {levels[0]!r}", _TO_DAYS))
+    comma = [level for level in levels if _DECIMAL_COMMA.fullmatch(level)]
+    parsed = pd.to_numeric(pd.Series(levels, dtype=object), errors="coerce")
+    culprits = [v for v, p in zip(levels, parsed, strict=True) if np.isnan(p) and v not in comma]
+    n = len(levels) - len(culprits)
+    are_whole = not comma and bool((parsed.dropna() % 1 == 0).all())
+    if n < max(3, 3 * len(culprits)) or (are_whole and n <= _FEW):
+        return
+    held = f"{n} different numbers as text"
+    remedy = f"make numbers of them with pd.to_numeric(data[{name!r}])"
+    if culprits:
+        held += f", and {listed(map(repr, culprits), 4)} among them"
+        remedy = f"read the file with pd.read_csv(..., na_values=[{culprits[0]!r}])"
+    if comma:
+        held += f", with a decimal comma as in {comma[0]!r}"
+        remedy = "read the file with pd.read_csv(..., decimal=',')"
+    message = _not_numbers(name, held, remedy)
+    if culprits or not are_whole:
+        raise DataError(message)
+    warnings.warn(f"{message} It is a factor of {n} levels here.", DataWarning, stacklevel=6)
+
+
+def _not_numbers(name: str, held: str, remedy: str) -> str:
+    """Say what a column holds, and how it becomes numbers or labels."""
+    return (
+        f"Column {name!r} holds {held}: {remedy}. If they are labels, say so with "
+        f"factor({in_formula(name)}) in the formula, or data[{name!r}].astype('category')."
+    )

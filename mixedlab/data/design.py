@@ -1,62 +1,58 @@
 """From a formula and a table to arrays: y, X and one random term for each bar.
 
-The steps, in order: parse the formula, take the columns it names, leave out rows with missing
-values, let formulaic make the columns, drop aliased ones, code the groups, and refuse what no
-model could identify. Each step keeps what it learned, so that `Design.rebuild` makes the same
-columns for new rows.
+The way is a pipeline, one module a stage, and `build_design` reads like it:
+
+1. `tokens`, `names`, `formula`: the text, cut into tokens; each name found among the table's
+   columns; the response, the fixed part and the bars told apart;
+2. `rows`: rows with missing values are left out, so that no state is learned from them;
+3. `columns`: each column that the formula uses becomes numbers or a factor;
+4. `matrices`: formulaic makes the columns of each part, and a recipe to make them again;
+5. `response`: y, checked against what the family can produce;
+6. `identifiability`, `groups`: aliased columns are dropped, groups coded, and what no model
+   could identify is refused.
+
+`Design.rebuild` goes the same way for new rows, with what the first table taught.
 """
 
 from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
-from formulaic import Formula
 from numpy.typing import ArrayLike, NDArray
 
-from mixedlab.data.columns import (
-    Recipe,
-    as_frame,
-    columns_used,
-    first_rows,
-    prepared,
-    read,
-    unknown_column,
-    with_known_levels,
-)
-from mixedlab.data.formula import MixedFormula, parse
-from mixedlab.data.groups import code_groups, find_groups, refuse_unidentified, terms_of
+from mixedlab.data.columns import as_frame, levels_of, refuse_one_level, typed_columns
+from mixedlab.data.formula import MixedFormula, Part, columns_of, parse
+from mixedlab.data.groups import Grouping, refuse_shared, refuse_unidentified, terms_of
 from mixedlab.data.identifiability import independent_columns
+from mixedlab.data.matrices import Matrices, Recipe
 from mixedlab.data.response import (
-    binomial_response,
-    count_response,
-    numeric_response,
+    Response,
     refuse_constant,
-    successes_of_trials,
+    response_column,
+    response_of,
+    without_trials,
 )
 from mixedlab.data.rows import (
-    complete_rows,
+    ZERO,
+    Rows,
+    gaps_in,
     one_a_row,
+    refuse_bad_weights,
     refuse_duplicates,
-    refuse_infinite,
-    refuse_nonpositive_weights,
-    refuse_one_level,
-    report_missing,
-    summed,
-    take_rows,
     unused_levels,
 )
 from mixedlab.engine.terms import RandomTerm
-from mixedlab.errors import DataError, DataWarning, FormulaError, listed
+from mixedlab.errors import DataError, DataWarning, FormulaError, first_rows, listed
 
-Response = Literal["numeric", "binomial", "count"]
+Array = NDArray[np.float64]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Design:
     """What a model is fitted to.
 
@@ -80,7 +76,7 @@ class Design:
     rows : ndarray of int, shape (n,)
         Row numbers of the table that were kept.
     n_missing : int
-        Number of rows left out for missing values.
+        Number of rows left out: values missing, or a weight of zero.
     response : {"numeric", "binomial", "count"}
     formula : str
     index : Index, length n
@@ -89,16 +85,18 @@ class Design:
         The labels of all rows of the table.
     unused_levels : dict of str to tuple
         Levels of factors that no row kept has; they were dropped.
+    recipe : DesignRecipe
+        How to make the same columns for new rows.
     """
 
-    y: NDArray[np.float64] | None
-    X: NDArray[np.float64]
+    y: Array | None
+    X: Array
     names: tuple[str, ...]
     aliased: tuple[str, ...]
     terms: list[RandomTerm]
-    weights: NDArray[np.float64] | None
-    offset: NDArray[np.float64] | None
-    trials: NDArray[np.float64] | None
+    weights: Array | None
+    offset: Array | None
+    trials: Array | None
     rows: NDArray[np.intp]
     n_missing: int
     response: Response
@@ -106,7 +104,7 @@ class Design:
     index: pd.Index
     table_index: pd.Index
     unused_levels: dict[str, tuple] = field(default_factory=dict)
-    recipe: _DesignRecipe | None = field(default=None, repr=False)
+    recipe: DesignRecipe | None = field(default=None, repr=False)
 
     def rebuild(
         self, newdata: Any, *, groups: bool = True, missing: Literal["error", "omit"] = "error"
@@ -130,7 +128,7 @@ class Design:
         """
         return _rebuild(self, as_frame(newdata), groups, missing)
 
-    def spread(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+    def spread(self, values: ArrayLike) -> Array:
         """Values of the rows kept, one for each row of the table: NaN where it was left out."""
         values = np.asarray(values, dtype=float)
         if len(self.rows) == len(self.table_index):
@@ -142,95 +140,34 @@ class Design:
     def with_new_groups(self, newdata: Any) -> pd.DataFrame:
         """The table with a group that no fit has seen where a grouping column is absent."""
         table = as_frame(newdata)
-        factors = dict.fromkeys(c for bar in self.recipe.parsed.bars for c in bar.factors)
-        absent = [name for name in factors if name not in table.columns]
+        absent = [name for name in self.recipe.formula.factors if name not in table.columns]
         return table.assign(**dict.fromkeys(absent, "(new)")) if absent else table
 
 
-@dataclass(frozen=True)
-class _DesignRecipe:
-    """What rebuilding needs: how each block was made, and the levels of each factor."""
+@dataclass(frozen=True, eq=False)
+class DesignRecipe:
+    """What the first table taught.
 
-    parsed: MixedFormula
-    fixed: Recipe
+    Attributes
+    ----------
+    formula : MixedFormula
+    matrices : Recipe
+        How the columns of each part are made.
+    levels : dict of str to Index or None
+        Levels of each column on the right of the formula; None for numbers.
+    kept : ndarray of int
+        The fixed columns that are not aliased.
+    groupings : dict of tuple of str to Grouping
+    offset : str, bool
+        The column given as ``offset=``; True for an array, False for none.
+    """
+
+    formula: MixedFormula
+    matrices: Recipe
+    levels: dict[str, pd.Index | None]
     kept: NDArray[np.intp]
-    bars: tuple[Recipe, ...]
-    levels: tuple[tuple, ...]
-    offsets: tuple[Recipe, ...]
-    used: tuple[str, ...]
-    factor_levels: dict[str, pd.Index]
-    offset: str | None
-    offset_is_array: bool
-
-
-@dataclass(frozen=True)
-class _Sides:
-    """Each side of the formula, parsed by formulaic; keys are the texts."""
-
-    response: dict[str, Formula]
-    fixed: Formula
-    bars: dict[str, Formula]
-    offsets: dict[str, Formula]
-
-    @classmethod
-    def read(cls, parsed: MixedFormula) -> _Sides:
-        source = parsed.source
-        response = parsed.successes_failures or (parsed.response,)
-        return cls(
-            {text: _read_expression(text, source) for text in response},
-            read(parsed.fixed, source),
-            {bar.columns: read(bar.columns, source, bar.position) for bar in parsed.bars},
-            {text: _read_expression(text, source) for text in parsed.offsets},
-        )
-
-    def predictors(self) -> list[Formula]:
-        return [self.fixed, *self.bars.values(), *self.offsets.values()]
-
-
-@dataclass
-class _Blocks:
-    """The evaluated columns of the rows in use."""
-
-    response: dict[str, pd.Series]
-    X: NDArray[np.float64]
-    Z: dict[str, NDArray[np.float64]]
-    offset: NDArray[np.float64] | None
-    weights: NDArray[np.float64] | None
-
-    def take(self, keep: NDArray[np.intp]) -> _Blocks:
-        def part(values: Any) -> Any:
-            return None if values is None else values[keep]
-
-        return _Blocks(
-            {text: column.iloc[keep] for text, column in self.response.items()},
-            part(self.X),
-            {text: part(Z) for text, Z in self.Z.items()},
-            part(self.offset),
-            part(self.weights),
-        )
-
-    def undefined(
-        self,
-        fixed_names: tuple[str, ...],
-        bar_names: dict[str, tuple[str, ...]],
-        rows: NDArray[np.intp],
-    ) -> dict[str, NDArray[np.bool_]]:
-        """Where an evaluated column is not a number, by column; an infinite value is an error."""
-        columns = [*zip(fixed_names, self.X.T, strict=True)]
-        for text, Z in self.Z.items():
-            columns += zip(bar_names[text], Z.T, strict=True)
-        columns += [(n, c.to_numpy()) for n, c in self.response.items() if c.dtype.kind == "f"]
-        columns += [
-            (name, values)
-            for name, values in (("offset", self.offset), ("weights", self.weights))
-            if values is not None
-        ]
-        where = {}
-        for name, values in columns:
-            if not np.isfinite(values).all():
-                refuse_infinite(values, name, rows)
-                where[name] = np.isnan(values)
-        return where
+    groupings: dict[tuple[str, ...], Grouping]
+    offset: str | bool
 
 
 def build_design(
@@ -248,9 +185,10 @@ def build_design(
     ----------
     formula : str
         ``"y ~ x + (x | g)"``; nested ``a/b``, combinations ``a:b``, uncorrelated ``||``,
-        ``cbind(successes, failures)`` and ``offset(...)`` are known; the rest is formulaic's.
+        ``cbind(successes, failures)`` and ``offset(...)`` are known; the rest is formulaic's,
+        and R's habits.
     data : DataFrame or dict of columns
-    weights, offset : array of one value a row, or a column's name
+    weights, offset : array of one value a row, Series with the table's labels, or a column's name
     response : {"numeric", "binomial", "count"}
         What the response must be.
     need_groups : bool
@@ -266,63 +204,51 @@ def build_design(
     Warns
     -----
     DataWarning
-        Once if rows with missing values were left out, once if columns were aliased.
+        Once if rows were left out, once if columns were aliased.
     """
-    parsed = parse(formula)
-    source = parsed.source
     table = as_frame(data)
-    if need_groups and not parsed.bars:
-        raise FormulaError(
-            "There is no random term: add one, for example '+ (1 | g)' where g holds the groups.",
-            source,
-            len(source),
-        )
-    if not parsed.response:
-        raise FormulaError("There is no response on the left of '~'.", source, source.find("~"))
-    sides = _Sides.read(parsed)
-    predictors = _columns_of(sides.predictors(), table, source)
-    used = list(dict.fromkeys(_columns_of(sides.response.values(), table, source) + predictors))
-    grouping = _grouping_columns(parsed, table)
-    refuse_duplicates(table, [*used, *grouping])
-    weights_of_row = one_a_row(weights, "weights", table, source)
-    offset_of_row = one_a_row(offset, "offset", table, source)
+    parsed = parse(formula, table.columns)
+    _refuse_incomplete(parsed, need_groups)
+    parts = (*parsed.responses, *parsed.predictors)
+    needed = list(dict.fromkeys([*columns_of(parts), *parsed.factors]))
+    refuse_duplicates(table, needed)
+    given = {
+        name: one_a_row(values, name, table)
+        for name, values in (("weights", weights), ("offset", offset))
+        if values is not None
+    }
+    refuse_bad_weights(given.get("weights"))
 
-    # Rows with missing values are left out before formulaic sees the table, so that no state
-    # (a mean, a spline's knots) is learned from them.
-    gaps = {name: table[name].isna().to_numpy() for name in dict.fromkeys([*used, *grouping])}
-    for name, values in (("weights", weights_of_row), ("offset", offset_of_row)):
-        if values is not None:
-            gaps[name] = np.isnan(values)
-    rows = complete_rows(gaps, len(table))
-    frame = _frame(table, used, rows)
-    refuse_one_level(frame, columns_used(sides.fixed, table, source))
+    rows = Rows.all_of(table)
+    rows = rows.without(gaps_in(table, needed) | {n: np.isnan(v) for n, v in given.items()})
+    if "weights" in given:
+        rows = rows.without({"weights": rows.of(given["weights"]) == 0}, ZERO)
+    rows.refuse_none()
+    columns = typed_columns(table, parts, rows)
+    refuse_one_level(columns, parsed.fixed)
 
-    fixed, X = Recipe.learn(sides.fixed, frame, source)
-    bars = {text: Recipe.learn(part, frame, source) for text, part in sides.bars.items()}
-    offsets = {text: Recipe.learn(part, frame, source) for text, part in sides.offsets.items()}
-    blocks = _Blocks(
-        {text: _expression(text, part, frame, source) for text, part in sides.response.items()},
-        X,
-        {text: Z for text, (_, Z) in bars.items()},
-        summed([take_rows(offset_of_row, rows), *(column for _, column in offsets.values())]),
-        take_rows(weights_of_row, rows),
-    )
-    # Rows where the formula itself is not defined, as log(x) at x < 0.
-    undefined = blocks.undefined(fixed.names, {t: r.names for t, (r, _) in bars.items()}, rows)
-    if undefined:
-        keep = complete_rows(undefined, len(rows))
-        for name, mask in undefined.items():
-            gaps[name] = np.zeros(len(table), dtype=bool)
-            gaps[name][rows[mask]] = True
-        rows, blocks = rows[keep], blocks.take(keep)
-    report_missing(gaps, len(table), len(rows))
+    made = [part for part in parts if part not in parsed.responses or part.as_column is None]
+    matrices, values = Recipe.learn(parsed, made, columns, len(rows.kept))
+    left = [response_column(part, columns, values) for part in parsed.responses]
+    gaps = matrices.undefined(values, rows, given)
+    if parsed.successes_failures is not None:
+        gaps |= without_trials(left)
+    complete, rows = rows, rows.without(gaps)
+    rows.refuse_none()
+    if rows is not complete:
+        at = rows.within(complete)
+        values = {code: block[at] for code, block in values.items()}
+        left = [column.iloc[at] for column in left]
+    if not rows.is_all:
+        warnings.warn(rows.report(), DataWarning, stacklevel=3)
 
-    refuse_nonpositive_weights(blocks.weights, rows)
-    y, w, trials = _response(response, blocks, parsed, rows)
-    refuse_constant(y, parsed.response)
-
-    kept = independent_columns(blocks.X)
-    aliased = tuple(name for k, name in enumerate(fixed.names) if k not in kept)
+    w = rows.of(given.get("weights"))
+    y, w, trials = response_of(left, parsed, response, w, rows.kept)
+    refuse_constant(y, parsed.response.text)
+    X = values[parsed.fixed.code]
+    names = matrices.names[parsed.fixed.code]
+    kept = independent_columns(X)
+    aliased = tuple(name for k, name in enumerate(names) if k not in kept)
     if aliased:
         warnings.warn(
             f"Dropped {listed(aliased)}: a linear combination of earlier columns, or zero in "
@@ -330,198 +256,132 @@ def build_design(
             DataWarning,
             stacklevel=3,
         )
-    X = np.ascontiguousarray(blocks.X[:, kept]) if aliased else blocks.X
+        X = np.ascontiguousarray(X[:, kept])
     if X.shape[1] >= len(y):
         raise DataError(
             f"The fixed part has {X.shape[1]} coefficients, but there are only {len(y)} rows: "
             "use fewer terms or more data."
         )
-    grouped = table if len(rows) == len(table) else table[grouping].iloc[rows]
-    terms, levels_of_bars = [], []
-    for bar in parsed.bars:
-        index, levels = code_groups(grouped, bar)
-        levels_of_bars.append(levels)
-        terms += terms_of(bar, index, levels, blocks.Z[bar.columns], bars[bar.columns][0].names)
+
+    codes = [bar.columns.code for bar in parsed.bars]
+    refuse_shared(parsed.bars, [matrices.names[code] for code in codes], parsed.source)
+    grouped = rows.of(table)
+    coded = {f: Grouping.learn(f, grouped) for f in dict.fromkeys(b.factors for b in parsed.bars)}
+    terms = [
+        term
+        for bar, code in zip(parsed.bars, codes, strict=True)
+        for term in terms_of(
+            bar, coded[bar.factors][1], coded[bar.factors][0].levels, values[code],
+            matrices.names[code],
+        )
+    ]  # fmt: skip
     for term in terms:
         refuse_unidentified(term, w, has_residual=response == "numeric")
 
     return Design(
         y=y,
         X=X,
-        names=tuple(fixed.names[k] for k in kept),
+        names=tuple(names[k] for k in kept),
         aliased=aliased,
         terms=terms,
         weights=w,
-        offset=blocks.offset,
+        offset=_summed(rows.of(given.get("offset")), parsed.offsets, values),
         trials=trials,
-        rows=rows,
-        n_missing=len(table) - len(rows),
+        rows=rows.kept,
+        n_missing=rows.n - len(rows.kept),
         response=response,
         formula=formula,
-        index=table.index[rows],
+        index=table.index[rows.kept],
         table_index=table.index,
-        unused_levels=unused_levels(table, rows, gaps),
-        recipe=_DesignRecipe(
-            parsed=parsed,
-            fixed=fixed,
-            kept=kept,
-            bars=tuple(bars[bar.columns][0] for bar in parsed.bars),
-            levels=tuple(levels_of_bars),
-            offsets=tuple(r for r, _ in offsets.values()),
-            used=tuple(predictors),
-            factor_levels={
-                c: frame[c].cat.categories for c in predictors if frame[c].dtype == "category"
-            },
-            offset=offset if isinstance(offset, str) else None,
-            offset_is_array=offset is not None and not isinstance(offset, str),
+        unused_levels=unused_levels(table, rows, needed),
+        recipe=DesignRecipe(
+            parsed,
+            matrices,
+            levels_of(columns, columns_of(parsed.predictors)),
+            kept,
+            {factors: grouping for factors, (grouping, _) in coded.items()},
+            offset if isinstance(offset, str) else offset is not None,
         ),
     )
 
 
 def _rebuild(design: Design, table: pd.DataFrame, groups: bool, missing: str) -> Design:
-    recipe = design.recipe
-    parsed, source = recipe.parsed, recipe.parsed.source
-    if recipe.offset_is_array:
+    recipe, parsed = design.recipe, design.recipe.formula
+    if recipe.offset is True:
         raise DataError(
             "The fit has an offset given as an array, so new rows have none: give the offset as "
             "a column's name, or write offset(...) in the formula."
         )
-    needed = [*recipe.used, *([recipe.offset] if recipe.offset else [])]
-    needed += [c for bar in parsed.bars for c in bar.factors] if groups else []
-    needed = list(dict.fromkeys(needed))
+    parts = parsed.predictors if groups else (parsed.fixed, *parsed.offsets)
+    needed = [*columns_of(parts), *(parsed.factors if groups else ())]
+    needed = list(dict.fromkeys([*needed, recipe.offset] if recipe.offset else needed))
     for name in needed:
         if name not in table.columns:
             raise DataError(f"The new data have no column {name!r}, which the formula uses.")
     refuse_duplicates(table, needed)
-    gaps = {name: table[name].isna().to_numpy() for name in needed}
-    rows = _rows_without(
-        gaps, np.arange(len(table)), missing, "have missing values in {name!r}, in"
-    )
-    frame = _frame(table, recipe.used, rows, recipe.factor_levels)
-    offset = take_rows(one_a_row(recipe.offset, "offset", table, source), rows)
-    Z = [bar.apply(frame, source) for bar in recipe.bars] if groups else []
-    blocks = _Blocks(
-        {},
-        recipe.fixed.apply(frame, source),
-        {bar.columns: columns for bar, columns in zip(parsed.bars, Z, strict=False)},
-        summed([offset, *(r.apply(frame, source) for r in recipe.offsets)]),
-        None,
-    )
-    names = {b.columns: r.names for b, r in zip(parsed.bars, recipe.bars, strict=True)}
-    undefined = blocks.undefined(recipe.fixed.names, names, rows)
-    if undefined:
-        says = "leave {name!r} undefined, in"
-        keep = _rows_without(undefined, rows, missing, says)
-        rows, blocks = rows[keep], blocks.take(keep)
+
+    gaps, rows = gaps_in(table, needed), Rows.all_of(table)
+    if missing == "error":
+        _refuse_gaps(gaps, rows, "have missing values in {!r}, in")
+    rows = rows.without(gaps)
+    columns = typed_columns(table, parts, rows, recipe.levels)
+    values = recipe.matrices.apply(parts, columns, len(rows.kept))
+    given = {"offset": one_a_row(recipe.offset, "offset", table)} if recipe.offset else {}
+    gaps = recipe.matrices.undefined(values, rows, given)
+    if missing == "error":
+        _refuse_gaps(gaps, rows, "leave {!r} undefined, in")
+    complete, rows = rows, rows.without(gaps)
+    values = {code: block[rows.within(complete)] for code, block in values.items()}
+
     terms: list[RandomTerm] = []
     if groups:
-        grouped = table if len(rows) == len(table) else table.iloc[rows]
-        for bar, bar_recipe, levels in zip(parsed.bars, recipe.bars, recipe.levels, strict=True):
-            index = find_groups(grouped, bar, levels)
-            terms += terms_of(bar, index, levels, blocks.Z[bar.columns], bar_recipe.names)
-    return Design(
+        grouped = rows.of(table)
+        index = {factors: g.find(grouped) for factors, g in recipe.groupings.items()}
+        for bar in parsed.bars:
+            code, levels = bar.columns.code, recipe.groupings[bar.factors].levels
+            names = recipe.matrices.names[code]
+            terms += terms_of(bar, index[bar.factors], levels, values[code], names)
+    return replace(
+        design,
         y=None,
-        X=np.ascontiguousarray(blocks.X[:, recipe.kept]),
-        names=design.names,
-        aliased=design.aliased,
+        X=np.ascontiguousarray(values[parsed.fixed.code][:, recipe.kept]),
         terms=terms,
         weights=None,
-        offset=blocks.offset,
+        offset=_summed(rows.of(given.get("offset")), parsed.offsets, values),
         trials=None,
-        rows=rows,
-        n_missing=len(table) - len(rows),
-        response=design.response,
-        formula=design.formula,
-        index=table.index[rows],
+        rows=rows.kept,
+        n_missing=rows.n - len(rows.kept),
+        index=table.index[rows.kept],
         table_index=table.index,
-        recipe=recipe,
+        unused_levels={},
     )
 
 
-def _rows_without(
-    gaps: dict[str, NDArray[np.bool_]], rows: NDArray[np.intp], missing: str, says: str
-) -> NDArray[np.intp]:
-    """Places of the new rows without a gap; raises where there is one and ``missing="error"``."""
-    keep = np.ones(len(rows), dtype=bool)
+def _refuse_incomplete(parsed: MixedFormula, need_groups: bool) -> None:
+    """Raise where the formula lacks a response, or a random term that is needed."""
+    if need_groups and not parsed.bars:
+        raise FormulaError(
+            "There is no random term: add one, for example '+ (1 | g)' where g holds the groups.",
+            parsed.source,
+            len(parsed.source),
+        )
+    if parsed.response is None:
+        raise FormulaError(
+            "There is no response on the left of '~'.", parsed.source, parsed.source.find("~")
+        )
+
+
+def _refuse_gaps(gaps: dict[str, NDArray[np.bool_]], rows: Rows, says: str) -> None:
     for name, gap in gaps.items():
-        if missing == "error" and gap.any():
+        if gap.any():
             raise DataError(
-                f"The new data {says.format(name=name)} {first_rows(gap, rows)}: "
+                f"The new data {says.format(name)} {first_rows(gap, rows.kept)}: "
                 "leave those rows out."
             )
-        keep &= ~gap
-    return np.flatnonzero(keep)
 
 
-def _read_expression(text: str, source: str) -> Formula:
-    """A response or an offset: one Python expression, where ``/`` divides and ``*`` multiplies."""
-    return read("0 + {" + text + "}", source, source.find(text) - len("0 + {"))
-
-
-def _columns_of(parts: Iterable[Formula], table: pd.DataFrame, source: str) -> list[str]:
-    return list(dict.fromkeys(c for part in parts for c in columns_used(part, table, source)))
-
-
-def _grouping_columns(parsed: MixedFormula, table: pd.DataFrame) -> list[str]:
-    names = list(dict.fromkeys(c for bar in parsed.bars for c in bar.factors))
-    for name in names:
-        if name not in table.columns:
-            raise unknown_column(name, table, parsed.source)
-    return names
-
-
-def _frame(
-    table: pd.DataFrame,
-    names: Iterable[str],
-    rows: NDArray[np.intp],
-    factor_levels: dict[str, pd.Index] | None = None,
-) -> pd.DataFrame:
-    """The columns that formulaic will see, for the rows in use; refuses infinite values."""
-    columns = {}
-    for name in names:
-        column = table[name] if len(rows) == len(table) else table[name].iloc[rows]
-        if factor_levels is not None and name in factor_levels:
-            column = with_known_levels(column, factor_levels[name])
-        elif factor_levels is not None and len(column) == 0:
-            column = pd.Series(dtype=float)  # nothing says what an empty column holds
-        else:
-            column = prepared(column)
-            if factor_levels is not None and column.dtype == "category":
-                raise DataError(f"Column {name!r} holds numbers in the fit, not in the new data.")
-        if column.dtype.kind == "f":
-            refuse_infinite(column.to_numpy(), name, rows)
-        columns[name] = column
-    frame = pd.DataFrame(columns, index=table.index if len(rows) == len(table) else None)
-    return frame.set_axis(pd.RangeIndex(len(rows)))
-
-
-def _expression(text: str, part: Formula, frame: pd.DataFrame, source: str) -> pd.Series:
-    """A response: a column as it is (it may be a factor), or the value of an expression."""
-    name = text.strip("`")
-    if name in frame.columns:
-        return frame[name]
-    _, values = Recipe.learn(part, frame, source)
-    if values.shape[1] != 1:
-        raise FormulaError(f"The response {text!r} is not one column of numbers.", source, 0)
-    return pd.Series(values[:, 0], name=text)
-
-
-def _response(
-    kind: Response, blocks: _Blocks, parsed: MixedFormula, rows: NDArray[np.intp]
-) -> tuple[NDArray[np.float64], NDArray[np.float64] | None, NDArray[np.float64] | None]:
-    """The response, the prior weights and the trials; weights that are trials are no weights."""
-    columns = list(blocks.response.values())
-    if parsed.successes_failures is not None:
-        if kind != "binomial":
-            raise FormulaError(
-                "cbind(successes, failures) is for family='binomial'.", parsed.source, 0
-            )
-        if blocks.weights is not None:
-            raise DataError("cbind gives the number of trials: leave weights= out.")
-        y, trials = successes_of_trials(columns[0], columns[1], rows)
-        return y, None, trials
-    if kind == "binomial":
-        y, trials = binomial_response(columns[0], blocks.weights, rows)
-        return y, None, trials
-    y = count_response(columns[0], rows) if kind == "count" else numeric_response(columns[0])
-    return y, blocks.weights, None
+def _summed(given: Array | None, offsets: Iterable[Part], values: Matrices) -> Array | None:
+    """Sum of the offsets; None where there is none."""
+    parts = [values[part.code].sum(axis=1) for part in offsets]
+    parts += [] if given is None else [given]
+    return np.sum(parts, axis=0) if parts else None

@@ -2,15 +2,75 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Literal
+
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from mixedlab.data.columns import first_rows
-from mixedlab.errors import DataError, listed
+from mixedlab.data.formula import MixedFormula, Part
+from mixedlab.data.matrices import Matrices
+from mixedlab.errors import DataError, FormulaError, first_rows, listed
+
+Response = Literal["numeric", "binomial", "count"]
+Array = NDArray[np.float64]
 
 
-def numeric_response(column: pd.Series) -> NDArray[np.float64]:
+def response_of(
+    columns: Sequence[pd.Series],
+    formula: MixedFormula,
+    kind: Response,
+    weights: Array | None,
+    rows: NDArray[np.intp],
+) -> tuple[Array, Array | None, Array | None]:
+    """The response, the prior weights and the trials; weights that are trials are no weights.
+
+    Parameters
+    ----------
+    columns : sequence of Series
+        The response, or successes and failures.
+    formula : MixedFormula
+    kind : {"numeric", "binomial", "count"}
+    weights : ndarray or None
+    rows : ndarray of int
+        Row numbers in the table, to name a row by.
+    """
+    if formula.successes_failures is not None:
+        if kind != "binomial":
+            raise FormulaError(
+                "cbind(successes, failures) is for family='binomial'.",
+                formula.source,
+                formula.response.position,
+            )
+        if weights is not None:
+            raise DataError("cbind gives the number of trials: leave weights= out.")
+        y, trials = successes_of_trials(*columns, rows)
+        return y, None, trials
+    if kind == "binomial":
+        y, trials = binomial_response(columns[0], weights, rows)
+        return y, None, trials
+    y = count_response(columns[0], rows) if kind == "count" else numeric_response(columns[0])
+    return y, weights, None
+
+
+def response_column(part: Part, columns: dict[str, pd.Series], values: Matrices) -> pd.Series:
+    """A column as it is, which may be a factor; or the value of an expression."""
+    if part.as_column is not None:
+        return columns[part.as_column]
+    made = values[part.code]
+    if made.shape[1] != 1:
+        raise DataError(f"The response {part.text!r} is not one column of numbers.")
+    return pd.Series(made[:, 0], name=part.text)
+
+
+def without_trials(columns: Sequence[pd.Series]) -> dict[str, NDArray[np.bool_]]:
+    """Rows of ``cbind(successes, failures)`` without a trial: they have no proportion."""
+    none = np.logical_and(*(numeric_response(column) == 0 for column in columns))
+    return {_cbind(*columns): none} if none.any() else {}
+
+
+def numeric_response(column: pd.Series) -> Array:
     """Any numbers that are not all equal."""
     if not pd.api.types.is_numeric_dtype(column.dtype):
         levels = (
@@ -30,13 +90,13 @@ def numeric_response(column: pd.Series) -> NDArray[np.float64]:
     return column.to_numpy(float)
 
 
-def refuse_constant(y: NDArray[np.float64], name: str) -> None:
+def refuse_constant(y: Array, name: str) -> None:
     """A response without variation has nothing to explain."""
     if np.all(y == y[0]):
         raise DataError(f"The response {name!r} is {y[0]:g} in every row: nothing varies.")
 
 
-def count_response(column: pd.Series, rows: NDArray[np.intp]) -> NDArray[np.float64]:
+def count_response(column: pd.Series, rows: NDArray[np.intp]) -> Array:
     """Whole numbers from 0 on."""
     y = numeric_response(column)
     bad = (y < 0) | (y != np.round(y))
@@ -49,8 +109,8 @@ def count_response(column: pd.Series, rows: NDArray[np.intp]) -> NDArray[np.floa
 
 
 def binomial_response(
-    column: pd.Series, weights: NDArray[np.float64] | None, rows: NDArray[np.intp]
-) -> tuple[NDArray[np.float64], NDArray[np.float64] | None]:
+    column: pd.Series, weights: Array | None, rows: NDArray[np.intp]
+) -> tuple[Array, Array | None]:
     """Proportion of successes and number of trials (None where every row is one trial).
 
     A factor needs two levels, the second is the success. A proportion strictly between 0 and 1
@@ -86,7 +146,7 @@ def binomial_response(
 
 def successes_of_trials(
     successes: pd.Series, failures: pd.Series, rows: NDArray[np.intp]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+) -> tuple[Array, Array]:
     """Proportion and trials of ``cbind(successes, failures)``."""
     won, lost = numeric_response(successes), numeric_response(failures)
     for name, part in ((successes.name, won), (failures.name, lost)):
@@ -96,13 +156,15 @@ def successes_of_trials(
                 "successes and of failures. Are there more successes than trials?"
             )
     trials = won + lost
-    check_whole_trials(won, trials, f"cbind({successes.name}, {failures.name})", rows)
+    check_whole_trials(won, trials, _cbind(successes, failures), rows)
     return won / trials, trials
 
 
-def check_whole_trials(
-    successes: NDArray[np.float64], trials: NDArray[np.float64], name: str, rows: NDArray[np.intp]
-) -> None:
+def _cbind(successes: pd.Series, failures: pd.Series) -> str:
+    return f"cbind({successes.name}, {failures.name})"
+
+
+def check_whole_trials(successes: Array, trials: Array, name: str, rows: NDArray[np.intp]) -> None:
     """Trials are whole numbers from 1 on, and so many of them are successes."""
     bad = (trials < 1) | (np.abs(trials - np.round(trials)) > 1e-6)
     if bad.any():

@@ -1,27 +1,111 @@
-"""Which rows of a table can be used, and what is refused before a model is fitted."""
+"""Which rows of a table are used, and why the others are not."""
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from mixedlab.data.columns import first_rows, unknown_column
-from mixedlab.errors import DataError, DataWarning, listed
+from mixedlab.data.names import unknown_column
+from mixedlab.errors import DataError, first_rows, listed
+
+MISSING, ZERO = "missing values", "zero"
+
+
+@dataclass(frozen=True)
+class Rows:
+    """The rows of a table that are used.
+
+    Attributes
+    ----------
+    n : int
+        Number of rows of the table.
+    kept : ndarray of int
+        Row numbers of the rows used, in order.
+    left_out : tuple of (why, name, count)
+        For each column that made rows be left out: ``"missing values"`` or ``"zero"``.
+    """
+
+    n: int
+    kept: NDArray[np.intp]
+    left_out: tuple[tuple[str, str, int], ...] = ()
+
+    @classmethod
+    def all_of(cls, table: pd.DataFrame) -> Rows:
+        """Every row of a table."""
+        return cls(len(table), np.arange(len(table)))
+
+    @property
+    def is_all(self) -> bool:
+        """Whether no row is left out."""
+        return len(self.kept) == self.n
+
+    def without(self, gaps: dict[str, NDArray[np.bool_]], why: str = MISSING) -> Rows:
+        """Leave out more rows; ``gaps`` says which of those kept, by the column to blame."""
+        gaps = {name: gap for name, gap in gaps.items() if gap.any()}
+        if not gaps:
+            return self
+        keep = ~np.logical_or.reduce(list(gaps.values()))
+        blamed = tuple((why, name, int(gap.sum())) for name, gap in gaps.items())
+        return Rows(self.n, self.kept[keep], self.left_out + blamed)
+
+    def of(self, values: Any) -> Any:
+        """The values of these rows: of an array, Series or table with all rows, or of None."""
+        if values is None or self.is_all:
+            return values
+        return values.iloc[self.kept] if hasattr(values, "iloc") else values[self.kept]
+
+    def within(self, earlier: Rows) -> NDArray[np.intp]:
+        """Places of these rows among those kept earlier."""
+        return np.searchsorted(earlier.kept, self.kept)
+
+    def refuse_none(self) -> None:
+        """Raise where no row is left."""
+        if len(self.kept):
+            return
+        worst = max(self.left_out, key=lambda cause: cause[2], default=None)
+        verb = "is missing" if worst and worst[0] == MISSING else "is zero"
+        where = f": {worst[1]!r} {verb} in {worst[2]} of {self.n}" if worst else ""
+        raise DataError(f"No row is complete{where}.")
+
+    def report(self) -> str | None:
+        """What was left out and why, with the number of gaps by column."""
+        if self.is_all:
+            return None
+        causes = {why: [] for why, _, _ in self.left_out}
+        for why, name, count in self.left_out:
+            causes[why].append(f"{name} ({count})")
+        why = ", and for ".join(f"{why} in {listed(names)}" for why, names in causes.items())
+        return f"{self.n - len(self.kept)} of {self.n} rows left out for {why}."
+
+
+def gaps_in(table: pd.DataFrame, names: Iterable[str]) -> dict[str, NDArray[np.bool_]]:
+    """Where each column is missing."""
+    return {name: table[name].isna().to_numpy() for name in names}
 
 
 def one_a_row(
-    values: ArrayLike | str | None, what: str, table: pd.DataFrame, source: str
+    values: ArrayLike | str | None, what: str, table: pd.DataFrame
 ) -> NDArray[np.float64] | None:
-    """Weights or offset, given as an array or as a column's name."""
+    """Weights or offset, given as an array or as a column's name.
+
+    A Series is taken by its labels: it needs those of the table, in any order.
+
+    Raises
+    ------
+    DataError
+        For values that are no numbers, of another number than the rows, or, in a Series, with
+        other labels.
+    """
     if values is None:
         return None
     if isinstance(values, str):
         if values not in table.columns:
-            raise DataError(f"{what}: {unknown_column(values, table, source).message}")
+            raise DataError(f"{what}: {unknown_column(values, table.columns).message}")
         values = table[values]
     try:
         if isinstance(values, pd.Series):  # the dtypes with their own missing value
@@ -34,43 +118,19 @@ def one_a_row(
         raise DataError(
             f"{what} has shape {array.shape}: give one value for each of the {len(table)} rows."
         )
-    return array
-
-
-def take_rows(values: NDArray | None, rows: NDArray[np.intp]) -> NDArray | None:
-    """The values of the rows in use."""
-    if values is None or len(rows) == len(values):
-        return values
-    return values[rows]
-
-
-def summed(parts: list[NDArray[np.float64] | None]) -> NDArray[np.float64] | None:
-    """Sum of the columns that are given; None where there is none."""
-    given = [part.reshape(-1) for part in parts if part is not None]
-    return np.sum(given, axis=0) if given else None
-
-
-def complete_rows(gaps: dict[str, NDArray[np.bool_]], n: int) -> NDArray[np.intp]:
-    """Rows without a gap in any column."""
-    missing = np.zeros(n, dtype=bool)
-    for gap in gaps.values():
-        missing |= gap
-    if missing.all():
-        worst = max(gaps, key=lambda name: gaps[name].sum()) if gaps and n else None
-        where = f": {worst!r} is missing in {gaps[worst].sum()} of {n}" if worst else ""
-        raise DataError(f"No row is complete{where}.")
-    return np.flatnonzero(~missing)
-
-
-def report_missing(gaps: dict[str, NDArray[np.bool_]], n: int, n_kept: int) -> None:
-    """Warn once, with the number of gaps by column, where rows were left out."""
-    if n_kept < n:
-        counts = [f"{name} ({gap.sum()})" for name, gap in gaps.items() if gap.any()]
-        warnings.warn(
-            f"{n - n_kept} of {n} rows left out for missing values in {listed(counts)}.",
-            DataWarning,
-            stacklevel=4,
+    if not isinstance(values, pd.Series) or values.index.equals(table.index):
+        return array
+    unique = values.index.is_unique and table.index.is_unique
+    place = values.index.get_indexer(table.index) if unique else np.array([-1])
+    if (place < 0).any():
+        lost = table.index[place < 0] if unique else ()
+        without = f" (it has none for {listed(lost, 3)})" if len(lost) else ""
+        raise DataError(
+            f"{what} is a Series whose labels are not those of the table{without}: put it in the "
+            f"table and give the column's name, or give {what}.to_numpy() to have it taken by "
+            "position."
         )
+    return array[place]
 
 
 def refuse_infinite(values: NDArray[np.float64], name: str, rows: NDArray[np.intp]) -> None:
@@ -83,42 +143,32 @@ def refuse_infinite(values: NDArray[np.float64], name: str, rows: NDArray[np.int
         )
 
 
-def refuse_nonpositive_weights(weights: NDArray[np.float64] | None, rows: NDArray[np.intp]) -> None:
-    """Raise where a weight is zero or negative."""
-    if weights is not None and (weights <= 0).any():
+def refuse_bad_weights(weights: NDArray[np.float64] | None) -> None:
+    """Raise where a weight is negative, or none is positive."""
+    if weights is not None and ((weights < 0).any() or (len(weights) and not weights.any())):
         raise DataError(
-            f"weights must be positive; they are not in {first_rows(weights <= 0, rows)}. "
-            "Leave out rows that should not count."
+            f"weights must be positive; they are not in {first_rows(weights <= 0)}. "
+            "A row of weight zero is left out."
         )
 
 
 def refuse_duplicates(table: pd.DataFrame, names: Iterable[str]) -> None:
     """Raise where a name stands for several columns."""
+    if table.columns.is_unique:
+        return
     for name in names:
         if isinstance(table[name], pd.DataFrame):
             raise DataError(f"The data have several columns named {name!r}: rename them.")
 
 
-def refuse_one_level(frame: pd.DataFrame, names: Iterable[str]) -> None:
-    """Raise where a factor of the fixed part has one level in the rows used."""
-    for name in names:
-        if frame[name].dtype == "category" and len(frame[name].cat.categories) == 1:
-            raise DataError(
-                f"Factor {name!r} has one level in the rows used "
-                f"({frame[name].cat.categories[0]!r}): it has no effect to estimate, "
-                "leave it out of the fixed part."
-            )
-
-
-def unused_levels(
-    table: pd.DataFrame, rows: NDArray[np.intp], names: Iterable[str]
-) -> dict[str, tuple]:
+def unused_levels(table: pd.DataFrame, rows: Rows, names: Iterable[str]) -> dict[str, tuple]:
     """Levels of factors that no row used has."""
     unused = {}
     for name in names:
-        if name in table.columns and isinstance(table[name].dtype, pd.CategoricalDtype):
+        if isinstance(table[name].dtype, pd.CategoricalDtype):
             column = table[name].cat
-            missing = np.setdiff1d(np.arange(len(column.categories)), column.codes.to_numpy()[rows])
-            if len(missing):
-                unused[name] = tuple(column.categories[missing])
+            seen = np.zeros(len(column.categories) + 1, dtype=bool)
+            seen[rows.of(column.codes.to_numpy())] = True
+            if not seen[:-1].all():
+                unused[name] = tuple(column.categories[~seen[:-1]])
     return unused

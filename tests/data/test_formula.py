@@ -9,7 +9,7 @@ from mixedlab.errors import FormulaError
 
 
 def bars(formula):
-    return [(bar.columns, bar.factors, bar.correlated) for bar in parse(formula).bars]
+    return [(bar.columns.text, bar.factors, bar.correlated) for bar in parse(formula).bars]
 
 
 @pytest.mark.parametrize(
@@ -42,23 +42,24 @@ def test_bars_are_split_off(formula, expected):
         ("y ~ (1 | g) + x", "x"),
         ("y ~ (1 | g) + (1 | h) + x", "x"),
         ("y ~ (1 | g) - 1 + x", "- 1 + x"),
-        ("y ~ a * (b + c) + (1 | g) + d", "a * (b + c)           + d"),
+        ("y ~ a * (b + c) + (1 | g) + d", "a * (b + c) + d"),
         ("y ~ x + offset(log(n)) + (1 | g)", "x"),
         ("y ~ offset(n)", "1"),
     ],
 )
 def test_the_fixed_part_is_what_is_left_and_keeps_its_place(formula, fixed):
     parsed = parse(formula)
-    assert parsed.fixed.strip() == fixed
-    assert len(parsed.fixed) == len(parsed.source)
-    place = parsed.fixed.find("x")
-    assert place < 0 or parsed.source[place] == "x"
+    assert parsed.fixed.text == fixed
+    assert len(parsed.fixed.origin) == len(parsed.fixed.code) + 1
+    for sign in "x+*":
+        place = parsed.fixed.code.find(sign)
+        assert place < 0 or parsed.source[parsed.fixed.origin[place]] == sign
 
 
 def test_response_offset_and_cbind():
     parsed = parse("cbind(dead, size - dead) ~ x + offset(log(n)) + (1 | g)")
-    assert parsed.successes_failures == ("dead", "size - dead")
-    assert parsed.offsets == ("log(n)",)
+    assert [part.text for part in parsed.successes_failures] == ["dead", "size - dead"]
+    assert [part.text for part in parsed.offsets] == ["log(n)"]
     assert parse("y ~ x").successes_failures is None
 
 
@@ -79,8 +80,6 @@ def test_response_offset_and_cbind():
         ("y ~ `x + (1 | g)", "`x", "never closed"),
         ("y ~ x ~ z", "~ z", "one '~'"),
         ("cbind(a) ~ x", "cbind", "two columns"),
-        ("y ~ I(x^2) + (1 | g)", "^2", "\\*\\*"),
-        ("y ~ x + (I((x + 1)^2) | g)", "^2", "\\*\\*"),
     ],
 )
 def test_an_error_points_at_its_place(formula, place, says):
@@ -92,7 +91,14 @@ def test_an_error_points_at_its_place(formula, place, says):
 
 
 def test_a_caret_outside_a_function_means_interactions():
-    assert parse("y ~ (a + b)^2 + `p^q` + (1 | g)").fixed.strip() == "(a + b)^2 + `p^q`"
+    assert parse("y ~ (a + b)^2 + `p^q` + (1 | g)").fixed.code == "(ǂ1ǂ + ǂ2ǂ)^2 + ǂ3ǂ"
+
+
+def test_a_caret_inside_a_function_is_a_power_as_in_r():
+    parsed = parse("y^2 ~ I((x + 1)^2) + x:poly(x^2, 2)[1] + (I(x^3) | g)")
+    assert parsed.response.code == "0 + {ǂ0ǂ**2}"
+    assert parsed.fixed.code == "I((ǂ1ǂ + 1)**2) + ǂ1ǂ:poly(ǂ1ǂ**2, 2)[1]"
+    assert parsed.bars[0].columns.code == "I(ǂ1ǂ**3)"
 
 
 @pytest.mark.parametrize("formula", ["y x", "", "y ~", 3, None])

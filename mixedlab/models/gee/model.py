@@ -32,7 +32,7 @@ from numpy.typing import ArrayLike, NDArray
 from mixedlab.engine.correlation import Clusters
 from mixedlab.engine.families import Family
 from mixedlab.engine.families import family as find_family
-from mixedlab.errors import DataError, DataWarning, FormulaError
+from mixedlab.errors import DataError, DataWarning, FormulaError, first_rows
 from mixedlab.models.gee.fit import CORRECTIONS, GEEFit, SmallSample
 from mixedlab.models.gee.solver import Equations, Solution, solve, under_independence
 from mixedlab.models.gee.working_correlation import WorkingCorrelation, working_correlation
@@ -107,9 +107,10 @@ def gee(
         Where rows were left out, the equations did not settle, or the estimated correlation
         had to be moved into the range that a correlation matrix allows.
     """
-    from mixedlab.data.columns import as_frame, factorized, first_rows, unknown_column
+    from mixedlab.data.columns import as_frame, factorized
     from mixedlab.data.design import build_design
     from mixedlab.data.formula import parse
+    from mixedlab.data.names import unknown_column
 
     kind = find_family(family, link)
     parsed = parse(formula)
@@ -117,14 +118,14 @@ def gee(
         raise FormulaError(
             "GEE has no random effects: name the clusters with groups=, and leave this term out.",
             parsed.source,
-            parsed.bars[0].position,
+            parsed.bars[0].columns.position,
         )
     table = as_frame(data)
     for what, name in (("groups", groups), ("order", order)):
         if name is not None and not isinstance(name, str):
             raise DataError(f"{what} is the name of a column, not {type(name).__name__}.")
         if name is not None and name not in table.columns:
-            raise unknown_column(name, table, formula)
+            raise unknown_column(name, table.columns, formula)
     gaps = table[[c for c in (groups, order) if c]].isna().any(axis=1).to_numpy()
     if gaps.any():
         warnings.warn(
