@@ -1,7 +1,5 @@
 """The bars of a formula: what is split off, and where an error points."""
 
-import pickle
-
 import pytest
 
 from mixedlab.data.formula import parse
@@ -105,10 +103,3 @@ def test_a_caret_inside_a_function_is_a_power_as_in_r():
 def test_what_is_no_formula(formula):
     with pytest.raises(FormulaError):
         parse(formula)
-
-
-def test_errors_survive_pickling():
-    error = FormulaError("What is wrong.", "y ~ x", 4)
-    again = pickle.loads(pickle.dumps(error))
-    assert str(again) == str(error)
-    assert again.position == 4
