@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mixedlab.engine.families import Family
-from mixedlab.engine.grouped_likelihood import Evaluation
+from mixedlab.engine.integrated_likelihood import OUTSIDE, Evaluation
 
 Array = NDArray[np.float64]
 
@@ -21,38 +21,33 @@ class FixedLikelihood:
         self.weights, self.offset = weights, offset
 
     def __call__(
-        self, theta: Array, beta: Array, dispersion: float = 1.0, gradient: bool = True
+        self,
+        theta: Array,
+        beta: Array,
+        dispersion: float = 1.0,
+        gradient: bool = True,
+        start: Evaluation | None = None,
     ) -> Evaluation:
-        """Evaluate at one point; theta is empty."""
+        """Evaluate at one point; theta is empty, and nothing starts anywhere."""
         eta = self.offset + self.X @ beta
         with np.errstate(all="ignore"):
             l, l1 = self.family.value_and_score(self.y, eta, self.weights, dispersion)
-        out = Evaluation(float(l.sum()))
-        if not (out.finite and np.isfinite(l1).all()):
-            return Evaluation(-np.inf)
-        self.eta = eta
-        out.d_theta = np.zeros(0)
-        out.d_beta = self.X.T @ l1
+        if not (np.isfinite(l.sum()) and np.isfinite(l1).all()):
+            return OUTSIDE
+        d_log_dispersion = 0.0
         if self.family.has_dispersion:
             d = self.family.dispersion_derivatives(self.y, eta, self.weights, dispersion)
-            out.d_log_dispersion = float(d[0].sum())
-        return out
+            d_log_dispersion = float(d[0].sum())
+        return Evaluation(float(l.sum()), np.zeros(0), self.X.T @ l1, d_log_dispersion, eta=eta)
 
-    def modes(self) -> list[Array]:
+    def modes_by_beta(self, at: Evaluation, dispersion: float) -> list[Array]:
         """No random effects."""
         return []
 
-    def mode_covariances(self) -> list[Array]:
-        """No random effects."""
-        return []
-
-    def predictive_variance(self, terms: list) -> Array | float:
-        """No random effects."""
-        return 0.0
-
-    def solve_modes(self, W: Array, x: Array) -> list[Array]:
-        """No random effects."""
-        return []
+    def information_of_beta(self, at: Evaluation, dispersion: float) -> Array:
+        """Expected information ``X' W X``."""
+        W = self.family.fisher_weights(at.eta, self.weights, dispersion)
+        return self.X.T @ (np.where(np.isfinite(W), W, 0.0)[:, None] * self.X)
 
 
 def scoring(
@@ -65,33 +60,61 @@ def scoring(
 ) -> tuple[Array, bool]:
     """Coefficients of the generalised linear model by Fisher scoring, and whether it settled.
 
-    McCullagh and Nelder (1989), section 2.5. Deviance is not allowed to rise.
+    It starts at the best of a step from means near each response, which is nearly there where the
+    link takes any mean, and of models of one mean for all rows, which lie inside the range of
+    every link. From there the deviance is never allowed to rise, so that every mean stays in its
+    range and the result is never worse than one mean for all.
+
+    Source: McCullagh and Nelder (1989), section 2.5.
     """
-    w = np.broadcast_to(np.asarray(weights, dtype=float), y.shape)
-    eta = family.link.eta(family.start_mu(y, w))
-    deviance, beta = np.inf, np.zeros(X.shape[1])
-    for _ in range(max_steps):
+
+    def deviance(beta: Array) -> float:
         with np.errstate(all="ignore"):
-            d = family.link.dmu(eta)
+            l = family.loglik(y, offset + X @ beta, weights, 1.0).sum()
+        return -2 * float(l) if np.isfinite(l) else np.inf
+
+    def scored(eta: Array) -> Array:
+        """The weighted least-squares fit to the working response at eta."""
+        with np.errstate(all="ignore"):
             W = family.fisher_weights(eta, weights)
-            working = eta - offset + (y - family.link.mu(eta)) / d
+            working = eta - offset + (y - family.link.mu(eta)) / family.link.dmu(eta)
         good = np.isfinite(W) & np.isfinite(working) & (W > 0)
-        W, working = np.where(good, W, 0.0), np.where(good, working, 0.0)
-        WX = X * W[:, None]
+        WX = X * np.where(good, W, 0.0)[:, None]
         # the pseudo-inverse: saturated rows may leave a column without weight
-        step = np.linalg.pinv(X.T @ WX, hermitian=True) @ (WX.T @ working) - beta
-        for halving in range(12):
+        return np.linalg.pinv(X.T @ WX, hermitian=True) @ (WX.T @ np.where(good, working, 0.0))
+
+    w = np.broadcast_to(np.asarray(weights, dtype=float), y.shape)
+    near = family.link.eta(family.start_mu(y, w))
+    beta = scored(near)
+    lowest = deviance(beta)
+    onto_X = np.linalg.pinv(X.T @ X, hermitian=True)
+    for level in _one_mean(family, y, w, offset, near):
+        flat = onto_X @ (X.T @ level)
+        now = deviance(flat)
+        if now < lowest:
+            beta, lowest = flat, now
+    if not np.isfinite(lowest):
+        return beta, False
+    for _ in range(max_steps):
+        step = scored(offset + X @ beta) - beta
+        for halving in range(20):
             candidate = beta + step / 2**halving
-            eta_new = offset + X @ candidate
-            with np.errstate(all="ignore"):
-                l = family.loglik(y, eta_new, weights, 1.0)
-                new_deviance = -2 * float(l.sum())
-            if np.isfinite(new_deviance) and new_deviance <= deviance + 1e-9 * abs(deviance):
+            now = deviance(candidate)
+            if now <= lowest + 1e-9 * abs(lowest):
                 break
         else:
             return beta, False
-        settled = abs(deviance - new_deviance) < 1e-8 * (abs(new_deviance) + 0.1)
-        beta, eta, deviance = candidate, eta_new, new_deviance
+        settled = abs(lowest - now) < 1e-8 * (abs(now) + 0.1)
+        beta, lowest = candidate, now
         if settled:
             return beta, True
     return beta, False
+
+
+def _one_mean(family: Family, y: Array, w: Array, offset: Array, near: Array) -> list[Array]:
+    """Linear predictors, less the offset, of models of one mean or one level for all rows."""
+    mean = family.start_mu(np.array([np.average(y, weights=w)]), np.array([w.sum()]))
+    levels = [np.full(y.size, family.link.eta(mean)[0]) - offset]
+    if offset.any():
+        levels.append(np.full(y.size, np.average(near - offset, weights=w)))
+    return [level for level in levels if np.isfinite(level).all()]

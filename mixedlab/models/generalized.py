@@ -25,11 +25,12 @@ from numpy.typing import ArrayLike, NDArray
 
 from mixedlab.engine.families import Family
 from mixedlab.engine.families import family as family_named
-from mixedlab.engine.joint_maximum import covariance
+from mixedlab.engine.quasi_newton import covariance
 from mixedlab.engine.terms import RandomTerm
 from mixedlab.errors import DataError
 from mixedlab.models.generalized_fit import GeneralizedFit
 from mixedlab.models.joint_likelihood import JointLikelihood, LaplaceWarning
+from mixedlab.models.parameter_vector import ParameterVector
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -234,53 +235,61 @@ def fit_generalized(
 def _estimate(
     problem: JointLikelihood, start: ArrayLike | None, standard_errors: bool, **arrays: Any
 ) -> GeneralizedFit:
-    kind = problem.family
-    free = problem.prior_sd is None and problem.penalty is None
-    if start is None and free:
+    """Maximise the likelihood, refuse what has no maximum, and make a fit of what was found."""
+    kind, vector = problem.family, problem.vector
+    free = problem.prior_sd is None and problem.penalty is None and start is None
+    if free:
         _refuse_separated(problem, problem.fixed_start_runs_away())
     first = None if start is None else np.asarray(start, dtype=float)
     found = problem.maximise(first, prove=standard_errors)
-    x = problem.to_user(found.x)
-    theta, beta, dispersion = problem.split(x)
-    vcov = problem.covariance_to_user(covariance(found.hessian))
-    p, m = beta.size, theta.size
-    vcov_beta = vcov[m : m + p, m : m + p]
-    if free and start is None:
+    at = found.at.marginal
+    x = vector.to_user(found.x)
+    theta, beta, dispersion = vector.split(x)
+    vcov = vector.covariance_to_user(covariance(found.hessian))
+    vcov_beta = vcov[vector.of_beta, vector.of_beta]
+    if free:
         far = np.abs(problem.X @ beta).max(initial=0.0) > 15
         unknown = standard_errors and not np.isfinite(np.diag(vcov_beta)).all()
         _refuse_separated(problem, far or unknown)
-    if standard_errors:
-        problem.warn_if_laplace_is_off(x, vcov)
-    at = problem.at(x)
     if not at.finite:
         raise DataError(
             f"The likelihood of a {kind.name} model with {kind.link.name} link could not be "
             "evaluated: no start value keeps every mean inside the family's range. Use the "
             "family's usual link, or rescale the covariates."
         )
-    sigma = None
-    if kind.name == "gaussian":
-        sigma = float(np.sqrt(dispersion))
-        theta = theta / sigma
+    if standard_errors:
+        problem.warn_if_laplace_is_off(x, vcov, at)
+    singular = vector.is_singular(x)
+    sigma = float(np.sqrt(dispersion)) if kind.name == "gaussian" else None
     return GeneralizedFit(
         **arrays,
         problem=problem,
+        found=found,
         parameters=x,
         vcov_parameters=vcov,
         beta=beta,
         vcov_beta=vcov_beta,
-        theta=theta,
+        theta=theta if sigma is None else theta / sigma,
         sigma=sigma,
         dispersion=dispersion,
-        b=problem.likelihood.modes(),
+        b=at.modes(),
         criterion=-2 * at.loglik,
         n_params=x.size,
-        converged=found.converged,
-        singular=problem.is_singular(x),
+        converged=found.converged and not (standard_errors and _unknown(vector, x, vcov)),
+        singular=singular,
         family=kind.name,
         link=kind.link.name,
         nagq=problem.nagq,
     )
+
+
+def _unknown(vector: ParameterVector, x: Array, vcov: Array) -> bool:
+    """Whether a parameter that is at no boundary has no standard error."""
+    known = np.diag(vcov) > 0
+    known[: vector.n_theta] |= vector.is_singular(x)
+    if vector.at_limit(x):
+        known[-1] = True
+    return not known.all()
 
 
 def _refuse_separated(problem: JointLikelihood, suspected: bool) -> None:

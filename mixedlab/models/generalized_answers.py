@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import cached_property
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
@@ -27,7 +28,9 @@ from mixedlab.models.fit import MixedFit
 from mixedlab.models.parameters import State, joint_covariance
 
 if TYPE_CHECKING:
-    from mixedlab.models.joint_likelihood import JointLikelihood
+    from mixedlab.engine.integrated_likelihood import Evaluation
+    from mixedlab.engine.quasi_newton import Minimum
+    from mixedlab.models.joint_likelihood import JointEvaluation, JointLikelihood
 
 Array = NDArray[np.float64]
 
@@ -39,8 +42,19 @@ class GeneralizedAnswers(MixedFit):
     parameters: Array
     vcov_parameters: Array
     problem: JointLikelihood
+    found: Minimum[JointEvaluation]
 
     profiled_kinds: ClassVar[frozenset[str]] = frozenset({"sd", "beta"})
+
+    @property
+    def evaluation(self) -> Evaluation:
+        """The likelihood at its maximum: modes, factor and gradient."""
+        return self.found.at.marginal
+
+    @cached_property
+    def modes_by_beta(self) -> list[Array]:
+        """Minus the derivative of each term's modes in beta, (J, q, p)."""
+        return self.problem.likelihood.modes_by_beta(self.evaluation, self.dispersion)
 
     @property
     def unanswered(self) -> Mapping[str, str]:
@@ -57,7 +71,7 @@ class GeneralizedAnswers(MixedFit):
         return made if exact else replace(made, integral=f"nagq={self.nagq}")
 
     def _dispersions(self) -> list[Parameter]:
-        edge = self.problem.at_dispersion_limit(self.parameters)
+        edge = self.problem.vector.at_limit(self.parameters)
         return [replace(p, at_boundary=edge) for p in super()._dispersions()]
 
     def parameter_covariance(self) -> Array:
@@ -68,7 +82,7 @@ class GeneralizedAnswers(MixedFit):
     def _state(self, at: Array) -> State:
         m, p = self.theta.size, self.beta.size
         factors = self.layout.unpack(at[:m])
-        log_dispersion = at[-1] if self.problem.has_dispersion else 0.0
+        log_dispersion = at[-1] if self.problem.vector.has_dispersion else 0.0
         return [L @ L.T for L in factors], log_dispersion, at[m : m + p]
 
     def hold(self, parameter: Parameter) -> Held:
@@ -79,13 +93,12 @@ class GeneralizedAnswers(MixedFit):
 
     def _conditional_variance(self, rows: Rows) -> Array:
         """Variance of ``x'beta + z'b`` about its prediction, on the link's scale."""
-        likelihood, moved = self.modes_by_beta
         left = rows.X.copy()
-        for term, by_beta in zip(rows.terms, moved, strict=True):
+        for term, by_beta in zip(rows.terms, self.modes_by_beta, strict=True):
             seen = term.index >= 0
             left[seen] -= np.einsum("ik,ikp->ip", term.Z[seen], by_beta[term.index[seen]])
         fixed = np.einsum("ip,pq,iq->i", left, self.vcov_beta, left)
-        return likelihood.predictive_variance(rows.terms) + fixed
+        return self.evaluation.predictive_variance(rows.terms) + fixed
 
     def _marginal_moments(self, rows: Rows, variance: bool) -> Moments:
         if variance:
@@ -131,6 +144,7 @@ class ParameterHeld:
 
     def __init__(self, fit: GeneralizedAnswers, parameter: Parameter) -> None:
         self.problem, self.parameters = fit.problem, fit.parameters
+        self.hessian, self.near = fit.found.hessian, fit.found.at
         k = parameter.first
         if parameter.kind == "beta":
             self.index = fit.theta.size + k
@@ -138,7 +152,10 @@ class ParameterHeld:
         else:
             if k > 0:
                 self.problem, self.parameters = fit.coefficient_first(parameter.term, k)
-            self.index = self.problem.layout.slices[parameter.term].start
+                x = self.problem.vector.from_user(self.parameters)
+                self.near = self.problem.evaluate(x)
+                self.hessian = self.problem.curvature(x, self.near)
+            self.index = self.problem.vector.layout.slices[parameter.term].start
             term = fit.terms[parameter.term]
             size = np.sqrt(np.mean(term.Z[:, k] ** 2))
             noise = (fit.sigma or 1.0) / size / np.sqrt(fit.n_obs / term.n_levels)
@@ -152,5 +169,7 @@ class ParameterHeld:
 
     def minimum(self, value: float, start: Array) -> tuple[float, Array]:
         """Lowest deviance with the parameter at ``value``, and all parameters there."""
-        loglik, parameters = self.problem.maximise_fixing(self.index, value, start)
+        loglik, parameters = self.problem.maximise_fixing(
+            self.index, value, start, self.hessian, self.near
+        )
         return -2.0 * loglik, parameters

@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from mixedlab.engine.families import Family
+from mixedlab.engine.quasi_newton import Minimum
 from mixedlab.models.generalized_answers import GeneralizedAnswers
-from mixedlab.models.joint_likelihood import JointLikelihood
+from mixedlab.models.joint_likelihood import JointEvaluation, JointLikelihood
 
 Array = NDArray[np.float64]
 
@@ -32,6 +33,8 @@ class GeneralizedFit(GeneralizedAnswers):
         data say nothing.
     problem : JointLikelihood
         The likelihood as a function of ``parameters``.
+    found : Minimum
+        Where the search ended, in internal units: the evaluation and the Hessian there.
 
     See Also
     --------
@@ -48,6 +51,7 @@ class GeneralizedFit(GeneralizedAnswers):
     parameters: Array
     vcov_parameters: Array
     problem: JointLikelihood
+    found: Minimum[JointEvaluation]
 
     # --- what the linear model has too
 
@@ -63,7 +67,7 @@ class GeneralizedFit(GeneralizedAnswers):
         lines = list(out.lines)
         if self.response_family.has_dispersion and self.sigma is None:
             lines.append(f"Dispersion: {self.dispersion:.5g}")
-            if self.problem.at_dispersion_limit(self.parameters):
+            if self.problem.vector.at_limit(self.parameters):
                 lines.append(
                     "The dispersion is at its limit: the data show no variation beyond that of "
                     "the plain family."
@@ -75,8 +79,7 @@ class GeneralizedFit(GeneralizedAnswers):
         return replace(out, lines=lines)
 
     def _conditional_covariances(self) -> list[Array]:
-        self.problem.at(self.parameters)
-        return self.problem.likelihood.mode_covariances()
+        return self.evaluation.mode_covariances()
 
     @property
     def response_family(self) -> Family:
@@ -95,20 +98,6 @@ class GeneralizedFit(GeneralizedAnswers):
             self.fitted_values, self.weights_or_trials, self.dispersion
         )
         return self.residuals / np.sqrt(variance)
-
-    @cached_property
-    def modes_by_beta(self) -> tuple[Any, list[Array]]:
-        """The likelihood at its maximum, and minus the derivative of each term's modes in beta.
-
-        Derivatives are (J, q, p), one array a term.
-        """
-        self.problem.at(self.parameters)
-        likelihood = self.problem.likelihood
-        _, l2, _ = self.response_family.derivatives(
-            self.y, self.linear_predictor, self.weights_or_trials, self.dispersion
-        )
-        columns = [likelihood.solve_modes(-l2, x) for x in self.X.T]
-        return likelihood, [np.stack(term, axis=2) for term in zip(*columns, strict=True)]
 
     # --- questions
 
@@ -129,7 +118,8 @@ class GeneralizedFit(GeneralizedAnswers):
 
     def loglik_at(self, parameters: ArrayLike) -> float:
         """Log-likelihood at other ``parameters``: for profiles and pictures."""
-        return self.problem.at(np.asarray(parameters, dtype=float), gradient=False).loglik
+        at = np.asarray(parameters, dtype=float)
+        return self.problem.at(at, gradient=False, near=self.evaluation).loglik
 
     def coefficient_first(self, term: int, coef: int) -> tuple[JointLikelihood, Array]:
         """The same model with one coefficient of a term put first, and its parameters.
@@ -141,12 +131,12 @@ class GeneralizedFit(GeneralizedAnswers):
         names = tuple(old.names[k] for k in order)
         new = replace(old, Z=np.ascontiguousarray(old.Z[:, order]), names=names)
         terms = [new if t == term else other for t, other in enumerate(self.terms)]
-        problem = self.problem.with_terms(terms)
+        problem = replace(self.problem, terms=tuple(terms))
         factors = self.layout.unpack(self.parameters[: self.theta.size])
         lower = np.linalg.qr(factors[term][order].T, mode="r").T
         factors[term] = lower * np.where(np.diag(lower) < 0, -1.0, 1.0)
         rest = self.parameters[self.theta.size :]
-        return problem, np.concatenate([problem.layout.pack(factors), rest])
+        return problem, np.concatenate([problem.vector.layout.pack(factors), rest])
 
     def overdispersion(self) -> Any:
         """Pearson's statistic; see `mixedlab.inference.dispersion.overdispersion`."""

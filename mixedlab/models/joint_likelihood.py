@@ -1,15 +1,22 @@
-"""The likelihood of a generalised mixed model as one function of one vector of parameters.
+r"""The likelihood of a generalised mixed model as one function of one vector, and its maximum.
 
-The vector holds the entries of the relative factors (theta), beta, and the log of the dispersion
-where the family has one. Inside, beta and theta are measured in units of their columns' root mean
-squares, so that a covariate in millionths costs no digit.
+**Where the search starts.** The model without random effects comes first: its coefficients by
+Fisher scoring, then its maximum in all its parameters. From its residuals each variance gets a
+moment estimate: with ``S_j = sum_i z_i W_i r_i`` over the rows of level j, r the working residuals
+and W their weights, and ``I_j = sum_i z_i^2 W_i``,
+
+    E S_j^2 = I_j + s^2 I_j^2,      s^2 = sum_j (S_j^2 - I_j) / sum_j I_j^2,
+
+and not less than its standard error at s = 0. Where that start is below the model without random
+effects, the standard deviations are shortened until it is not, so that the search, which only ever
+climbs, ends above it. A search that does not converge is tried again from other variances.
 """
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -19,153 +26,97 @@ from mixedlab.engine.crossed_likelihood import CrossedLikelihood
 from mixedlab.engine.families import Family
 from mixedlab.engine.families import family as family_named
 from mixedlab.engine.fixed_likelihood import FixedLikelihood, scoring
-from mixedlab.engine.grouped_likelihood import Evaluation, GroupedLikelihood
-from mixedlab.engine.joint_maximum import Maximum, Objective, climb, maximise
-from mixedlab.engine.layout import Layout, lower_triangle
+from mixedlab.engine.grouped_likelihood import GroupedLikelihood
+from mixedlab.engine.integrated_likelihood import OUTSIDE, Evaluation
+from mixedlab.engine.quasi_newton import Minimum, descend, minimise
 from mixedlab.engine.terms import RandomTerm
+from mixedlab.models.parameter_vector import ParameterVector
 
 Array = NDArray[np.float64]
 
-_FIRST_SD = 0.7  # standard deviation of a random effect's part of eta to start from
 _FAR = 12.0  # a linear predictor this far out means probabilities of 0 or 1 to five digits
 _CHECK_NODES = 7  # of the quadrature that Laplace is compared with
-_AT_ZERO = 2e-3  # a scaled diagonal of Lambda below this is tried at 0
+_PLAIN = {"negative_binomial": "poisson", "beta_binomial": "binomial"}
 
 
 class LaplaceWarning(UserWarning):
     """Laplace's approximation is too coarse for these data; the message gives the remedy."""
 
 
+@dataclass(frozen=True, eq=False)
+class JointEvaluation:
+    """Minus the penalised log-likelihood and its gradient in internal units, at one point.
+
+    ``marginal`` is the evaluation of the likelihood itself: its value, modes and factor.
+    """
+
+    value: float
+    gradient: Array
+    marginal: Evaluation
+
+
+@dataclass(frozen=True, eq=False)
 class JointLikelihood:
-    """Log-likelihood of (theta, beta, log dispersion), penalties included where asked for."""
+    """Log-likelihood of (theta, beta, log dispersion), penalties included where asked for.
 
-    def __init__(
-        self,
-        family: Family,
-        y: Array,
-        X: Array,
-        terms: Sequence[RandomTerm],
-        weights: Array | float,
-        offset: Array,
-        nagq: int,
-        names: Sequence[str],
-        prior_sd: float | None = None,
-        penalty: str | None = None,
-    ) -> None:
-        self.family, self.y, self.X, self.terms = family, y, X, tuple(terms)
-        self.weights, self.offset, self.names = weights, offset, tuple(names)
-        self.nagq, self.prior_sd, self.penalty = int(nagq), prior_sd, penalty
-        self.layout = Layout.of(self.terms)
-        self.likelihood = self._likelihood(self.nagq)
-        self.n_theta, self.p = self.layout.n_theta, X.shape[1]
-        self.penalised = np.array([name != "(Intercept)" for name in names], dtype=bool)
-        self.scale = self._scales()
-        self.hessian: Array | None = None  # at the maximum, once it is found
+    A value: evaluations come out of it and nothing is kept. ``weights`` may be the number 1.
+    """
 
-    def _likelihood(self, nagq: int):
+    family: Family
+    y: Array
+    X: Array
+    terms: Sequence[RandomTerm]
+    weights: Array | float
+    offset: Array
+    nagq: int
+    names: Sequence[str]
+    prior_sd: float | None = None
+    penalty: str | None = None
+
+    @cached_property
+    def vector(self) -> ParameterVector:
+        """The layout and units of the parameters."""
+        return ParameterVector.of(self.family, self.y, self.X, self.terms)
+
+    @cached_property
+    def likelihood(self) -> GroupedLikelihood | CrossedLikelihood | FixedLikelihood:
+        """The likelihood with the random effects integrated out, without penalties."""
         arrays = (self.weights, self.offset)
         if not self.terms:
             return FixedLikelihood(self.family, self.y, self.X, *arrays)
-        if len(self.layout.factors) == 1:
-            terms = list(self.terms)
-            return GroupedLikelihood(self.family, self.y, self.X, terms, *arrays, nagq)
-        return CrossedLikelihood(self.family, self.y, self.X, list(self.terms), *arrays)
-
-    def _scales(self) -> Array:
-        """Root mean square of the column that each parameter multiplies (1 for the dispersion)."""
-        of_x = np.sqrt(np.mean(self.X**2, axis=0))
-        of_theta = np.ones(self.n_theta)
-        for term, where in zip(self.terms, self.layout.slices, strict=True):
-            rms = np.sqrt(np.mean(term.Z**2, axis=0))
-            of_theta[where] = rms[lower_triangle(term.n_coefs)[0]]
-        scale = np.concatenate([of_theta, of_x, np.ones(int(self.family.has_dispersion))])
-        return np.where(scale > 0, scale, 1.0)
-
-    def with_terms(self, terms: Sequence[RandomTerm]) -> JointLikelihood:
-        """The same model with other random terms."""
-        return JointLikelihood(
-            self.family, self.y, self.X, terms, self.weights, self.offset, self.nagq, self.names,
-            self.prior_sd, self.penalty,
-        )  # fmt: skip
-
-    # --- the parameter vector
-
-    def to_user(self, x: Array) -> Array:
-        """From internal units to the data's."""
-        return x / self.scale
-
-    def _turned(self, found: Maximum) -> Maximum:
-        """The same covariances, with Lambda's columns turned so that diagonals are not negative."""
-        factors = self.layout.unpack(found.x[: self.n_theta])
-        if not factors:
-            return found
-        turn = [np.ones_like(L) * np.where(np.diag(L) < 0, -1.0, 1.0) for L in factors]
-        sign = np.ones(found.x.size)
-        sign[: self.n_theta] = self.layout.pack(turn)
-        return replace(
-            found,
-            x=found.x * sign + 0.0,
-            gradient=found.gradient * sign,
-            hessian=found.hessian * np.outer(sign, sign),
-        )
-
-    def split(self, user: Array) -> tuple[Array, Array, float]:
-        """Theta, beta, dispersion."""
-        m, p = self.n_theta, self.p
-        if not self.has_dispersion:
-            return user[:m], user[m : m + p], 1.0
-        log_dispersion = float(np.clip(user[-1], -40.0, self.dispersion_limit))
-        return user[:m], user[m : m + p], float(np.exp(log_dispersion))
-
-    @cached_property
-    def dispersion_limit(self) -> float:
-        """Log dispersion beyond which an overdispersed family is its plain relative."""
-        if self.family.name == "negative_binomial":
-            return float(np.log(1e7 * max(1.0, float(np.mean(self.y)))))
-        return float(np.log(1e7)) if self.family.name == "beta_binomial" else 40.0
-
-    def at_dispersion_limit(self, user: Array) -> bool:
-        """Whether the data show no overdispersion at all."""
-        return self.has_dispersion and bool(user[-1] > self.dispersion_limit - 3.0)
-
-    @property
-    def has_dispersion(self) -> bool:
-        """Whether the last parameter is a log dispersion."""
-        return self.family.has_dispersion
-
-    def covariance_to_user(self, internal: Array) -> Array:
-        """Covariance of the parameters in the data's units."""
-        return internal / np.outer(self.scale, self.scale)
+        if len(self.vector.layout.factors) == 1:
+            return GroupedLikelihood(self.family, self.y, self.X, self.terms, *arrays, self.nagq)
+        return CrossedLikelihood(self.family, self.y, self.X, self.terms, *arrays)
 
     # --- values
 
-    def at(self, user: Array, gradient: bool = True) -> Evaluation:
+    def at(self, user: Array, gradient: bool = True, near: Evaluation | None = None) -> Evaluation:
         """The likelihood (no penalty) at parameters in the data's units."""
         with np.errstate(all="ignore"):
-            return self.likelihood(*self.split(user), gradient)
+            return self.likelihood(*self.vector.split(user), gradient, near)
 
-    def objective(self, x: Array) -> tuple[float, Array]:
+    def evaluate(self, x: Array, near: JointEvaluation | None = None) -> JointEvaluation:
         """Minus the penalised log-likelihood and its gradient, in internal units."""
-        user = x / self.scale
-        at, (_, beta, _) = self.at(user), self.split(user)
+        user = self.vector.to_user(x)
+        at = self.at(user, near=None if near is None else near.marginal)
         if not at.finite:
-            return np.inf, np.zeros_like(x)
-        value, d_beta = -at.loglik, -at.d_beta
+            return JointEvaluation(np.inf, np.zeros_like(x), OUTSIDE)
+        value, gradient = -at.loglik, -self.vector.gradient(at, user)
+        of_beta, beta = self.vector.of_beta, user[self.vector.of_beta]
         if self.prior_sd is not None:
-            b = np.where(self.penalised, beta, 0.0)
+            b = np.where(self._penalised, beta, 0.0)
             value += 0.5 * float(b @ b) / self.prior_sd**2
-            d_beta = d_beta + b / self.prior_sd**2
+            gradient[of_beta] += b / self.prior_sd**2
         if self.penalty == "firth":
             extra, d_extra = self._firth(beta)
-            value, d_beta = value - extra, d_beta - d_extra
-        parts = [-at.d_theta, d_beta]
-        if self.has_dispersion:
-            inside = user[-1] < self.dispersion_limit
-            parts.append([-at.d_log_dispersion if inside else 0.0])
-        gradient = np.concatenate(parts) / self.scale
-        if not np.isfinite(gradient).all():
-            return np.inf, np.zeros_like(x)
-        return value, gradient
+            value, gradient[of_beta] = value - extra, gradient[of_beta] - d_extra
+        if not (np.isfinite(value) and np.isfinite(gradient).all()):
+            return JointEvaluation(np.inf, np.zeros_like(x), OUTSIDE)
+        return JointEvaluation(value, gradient / self.vector.scale, at)
+
+    @cached_property
+    def _penalised(self) -> NDArray[np.bool_]:
+        return np.array([name != "(Intercept)" for name in self.names], dtype=bool)
 
     def _firth(self, beta: Array) -> tuple[float, Array]:
         """Half the log determinant of X'WX, weights of the fixed part, and its gradient."""
@@ -177,228 +128,316 @@ class JointLikelihood:
         information = self.X.T @ (W[:, None] * self.X)
         sign, log_det = np.linalg.slogdet(information)
         if sign <= 0:
-            return -np.inf, np.zeros(self.p)
+            return -np.inf, np.zeros(beta.size)
         leverage = np.einsum("ij,jk,ik->i", self.X, np.linalg.inv(information), self.X)
         return 0.5 * float(log_det), 0.5 * self.X.T @ (leverage * (up - down) / (2 * h))
 
-    # --- start values
+    # --- the model without random effects, and where to start from it
 
     @cached_property
-    def _fixed_start(self) -> tuple[Array, bool]:
+    def _scored(self) -> tuple[Array, bool]:
         """Coefficients without random effects, in internal units, and whether they settled."""
-        steps = 25 if self.prior_sd is None and self.penalty is None else 2
-        X = self.X / self.scale[self.n_theta : self.n_theta + self.p]
+        free = self.prior_sd is None and self.penalty is None
+        X = self.X / self.vector.scale[self.vector.of_beta]
         # the overdispersed families start from the coefficients of their plain relatives
-        plain = {"negative_binomial": "poisson", "beta_binomial": "binomial"}.get(self.family.name)
+        plain = _PLAIN.get(self.family.name)
         kind = self.family if plain is None else family_named(plain, self.family.link.name)
-        return scoring(kind, self.y, X, self.weights, self.offset, steps)
+        return scoring(kind, self.y, X, self.weights, self.offset, 25 if free else 2)
 
     def fixed_start_runs_away(self) -> bool:
         """Whether the model without random effects has fitted values at the end of their range."""
         if self.family.name not in ("binomial", "beta_binomial", "poisson", "negative_binomial"):
             return False
-        beta, settled = self._fixed_start
-        eta = self.X @ (beta / self.scale[self.n_theta : self.n_theta + self.p])
+        beta, settled = self._scored
+        eta = self.X @ (beta / self.vector.scale[self.vector.of_beta])
         return not settled or bool(np.abs(eta - np.median(eta)).max(initial=0.0) > _FAR)
 
-    def start(self) -> Array:
-        """Coefficients of the model without random effects, modest variances."""
-        beta, _ = self._fixed_start
-        theta = (
-            self.layout.pack([np.eye(t.n_coefs) * _FIRST_SD / t.n_coefs for t in self.terms])
-            if self.terms
-            else np.zeros(0)
-        )
-        x = np.concatenate([theta, beta])
-        if self.has_dispersion:
-            x = np.append(x, np.log(self._first_dispersion(beta)))
-        if self.terms and not np.isfinite(self.objective(x)[0]):
-            x[: self.n_theta] *= 0.01  # a mean near the end of its range leaves little room
-        return x
+    @cached_property
+    def without_effects(self) -> tuple[Array, JointEvaluation]:
+        """Parameters (beta, log dispersion; internal units) without random effects, and the value.
+
+        At the maximum, penalties included.
+        """
+        plain = replace(self, terms=(), nagq=1)
+        x, _ = self._scored
+        if self.vector.has_dispersion:
+            x = np.append(x, np.log(self._first_dispersion(x)))
+        return descend(plain.evaluate, x, plain.curvature(x, plain.evaluate(x)), enough=1e-7)
 
     def _first_dispersion(self, beta: Array) -> float:
-        """Moment estimate from the model without random effects."""
-        X = self.X / self.scale[self.n_theta : self.n_theta + self.p]
-        mu = self.family.link.mu(self.offset + X @ beta)
-        base = self.family.unit_variance(mu)
+        """Moment estimate from the model without random effects; beta in internal units."""
+        name, mu = self.family.name, self._fixed_means(beta)[1]
         w = np.broadcast_to(np.asarray(self.weights, dtype=float), mu.shape)
         with np.errstate(all="ignore"):
-            ratio = float(np.nanmean(w * (self.y - mu) ** 2 / base))
-            if self.family.name == "negative_binomial":
+            ratio = float(np.nanmean(w * (self.y - mu) ** 2 / self.family.unit_variance(mu)))
+            if name == "negative_binomial":
                 excess = np.nanmean((self.y - mu) ** 2 - mu) / np.nanmean(mu**2)
                 return float(np.clip(1 / max(excess, 1e-3), 0.05, 100.0))
-            if self.family.name == "beta_binomial":
-                rho = (ratio - 1) / max(float(w.mean()) - 1, 1e-6)
-                return float(np.clip(1 / max(rho, 1e-3) - 1, 0.5, 200.0))
-        return float(max(ratio, 1e-10))
+        if name == "beta_binomial":
+            rho = (ratio - 1) / max(float(w.mean()) - 1, 1e-6)
+            return float(np.clip(1 / max(rho, 1e-3) - 1, 0.5, 200.0))
+        return float(np.clip(ratio, *np.exp(self.vector.dispersion_range)))
 
-    def _curvature(self, x: Array) -> Array:
-        """A first Hessian.
+    def _fixed_means(self, beta: Array) -> tuple[Array, Array]:
+        """Linear predictor and mean without random effects; beta in internal units."""
+        eta = self.offset + self.X @ (beta / self.vector.scale[self.vector.of_beta])
+        with np.errstate(all="ignore"):
+            return eta, self.family.link.mu(eta)
+
+    def _starts(self) -> Iterator[tuple[Array, JointEvaluation]]:
+        """Points to start from, the likeliest first; where one leads nowhere the next is tried."""
+        plain, floor = self.without_effects
+        n_theta = self.vector.n_theta
+        if not self.terms or not np.isfinite(floor.value):
+            yield plain, floor
+            return
+
+        def start(sd: list[Array], rest: Array) -> tuple[Array, JointEvaluation]:
+            theta = self.vector.layout.pack([np.diag(s / np.sqrt(s.size)) for s in sd])
+            x = np.append(theta * self.vector.scale[:n_theta], rest)
+            return x, self.evaluate(x)
+
+        sd, rest = self._first_deviations(plain)
+        x, at = start(sd, rest)
+        for shrink in 0.3 ** np.arange(1, 7):
+            if at.value <= floor.value:
+                break
+            x, at = start([shrink * s for s in sd], plain)
+        yield x, at
+        spread = self._spread_of_means()
+        for share in (1.0, 0.4):
+            x, at = start([share * s for s in spread], rest)
+            if np.isfinite(at.value):
+                yield x, at
+        x = np.append(np.zeros(n_theta), plain)
+        yield x, self.evaluate(x)
+
+    def _spread_of_means(self) -> list[Array]:
+        """Each term's standard deviations as the link of its levels' mean responses has them."""
+        w = np.broadcast_to(np.asarray(self.weights, dtype=float), self.y.shape)
+        found = []
+        for term in self.terms:
+            total = np.maximum(np.bincount(term.index, w, term.n_levels), 1e-300)
+            mean = np.bincount(term.index, w * self.y, term.n_levels) / total
+            eta = self.family.link.eta(self.family.start_mu(mean, total))
+            size = np.maximum(np.sqrt(np.mean(term.Z**2, axis=0)), 1e-300)
+            found.append(np.nanstd(eta) / size)
+        return found
+
+    def _first_deviations(self, plain: Array) -> tuple[list[Array], Array]:
+        """Moment estimates of each term's standard deviations, and beta and dispersion for them."""
+        eta, mu = self._fixed_means(plain[: self.vector.p])
+        dispersion = float(np.exp(plain[-1])) if self.vector.has_dispersion else 1.0
+        with np.errstate(all="ignore"):
+            W = self.family.fisher_weights(eta, self.weights, dispersion)
+            Wr = W * (self.y - mu) / self.family.link.dmu(eta)
+        good = np.isfinite(W) & np.isfinite(Wr)
+        W, Wr = np.where(good, W, 0.0), np.where(good, Wr, 0.0)
+        sd, taken = [], 0.0
+        for term in self.terms:
+            variances = []
+            for z in term.Z.T:
+                S = np.bincount(term.index, z * Wr, term.n_levels)
+                information = np.bincount(term.index, z**2 * W, term.n_levels)
+                known = max(float(information @ information), 1e-300)
+                moment = float(S @ S - information.sum()) / known
+                variances.append(max(moment, np.sqrt(2 / known)))
+                taken += max(moment, 0.0) * float(np.mean(z**2 * W))
+            sd.append(np.sqrt(variances))
+        rest = plain.copy()
+        if self.family.name in ("gaussian", "gamma"):  # the groups' share of the residual variance
+            rest[-1] += np.log1p(-min(taken, 0.9))
+        return sd, rest
+
+    def curvature(self, x: Array, at: JointEvaluation) -> Array:
+        """A first Hessian at x.
 
         The information about beta given the random effects, and differences of the gradient for
         theta and the dispersion.
         """
-        value, gradient = self.objective(x)
-        d = x.size
-        beta = slice(self.n_theta, self.n_theta + self.p)
-        hessian = np.eye(d)
-        if not np.isfinite(value):
+        hessian = np.eye(x.size)
+        if not np.isfinite(at.value):
             return hessian
-        hessian[beta, beta] = self._information_of_beta(x)
-        for k in [*range(self.n_theta), *range(self.n_theta + self.p, d)]:
-            h = 1e-4
+        of_beta, scale = self.vector.of_beta, self.vector.scale[self.vector.of_beta]
+        dispersion = self.vector.split(self.vector.to_user(x))[2]
+        information = self.likelihood.information_of_beta(at.marginal, dispersion)
+        information = information / np.outer(scale, scale)
+        hessian[of_beta, of_beta] = 0.5 * (information + information.T)
+        for k in np.delete(np.arange(x.size), of_beta):
             moved = x.copy()
-            moved[k] += h
-            other, other_gradient = self.objective(moved)
-            if np.isfinite(other):
-                column = (other_gradient - gradient) / h
-                hessian[k, k] = column[k]
+            moved[k] += 1e-4
+            other = self.evaluate(moved, at)
+            if np.isfinite(other.value):
+                hessian[k, k] = (other.gradient[k] - at.gradient[k]) / 1e-4
         return hessian
-
-    def _information_of_beta(self, x: Array) -> Array:
-        """X'WX - X'WZ (Z'WZ + G^-1)^-1 Z'WX at the last modes, in internal units."""
-        X = self.X / self.scale[self.n_theta : self.n_theta + self.p]
-        _, _, dispersion = self.split(x / self.scale)
-        eta = self.offset + X @ x[self.n_theta : self.n_theta + self.p]
-        for term, b in zip(self.terms, self.likelihood.modes(), strict=True):
-            eta = eta + (term.Z * b[term.index]).sum(1)
-        W = self.family.fisher_weights(eta, self.weights, dispersion)
-        W = np.where(np.isfinite(W), W, 0.0)
-        left = X.copy()
-        for k in range(self.p):
-            moved = self.likelihood.solve_modes(W, X[:, k])
-            for term, m in zip(self.terms, moved, strict=True):
-                left[:, k] -= (term.Z * m[term.index]).sum(1)
-        information = X.T @ (W[:, None] * left)
-        return 0.5 * (information + information.T)
 
     # --- the maximum
 
-    def maximise(self, start: Array | None = None, prove: bool = True) -> Maximum:
+    def maximise(self, start: Array | None = None, prove: bool = True) -> Minimum[JointEvaluation]:
         """Maximum-likelihood estimates, in internal units.
 
-        Quadrature starts from Laplace's maximum, which costs a fraction of it. Without ``prove``
-        there is no Hessian at the maximum, which halves the time.
+        Without ``prove`` there is no Hessian at the maximum, which halves the time.
         """
-        x = self.start() if start is None else start * self.scale
-        if self.nagq > 1 and self.terms:
-            x, hessian = self._laplace_maximum(x, prove)
-        else:
-            hessian = self._curvature(x)
-        if not prove:
-            x, value = climb(self.objective, x, hessian)
-            unknown = np.full_like(hessian, np.nan)
-            found = Maximum(x, value, np.zeros_like(x), unknown, bool(np.isfinite(value)), 0)
-            return self._turned(self._settle_at_zero(found))
-        found = maximise(self.objective, x, hessian)
-        found = self._turned(self._settle_at_zero(self._settle_at_limit(found)))
-        self.hessian = found.hessian if np.isfinite(found.hessian).all() else None
-        return found
+        if start is not None:
+            x = self.vector.from_user(start)
+            return self._maximise_from(x, self.evaluate(x), prove)
+        best, floor = None, self.without_effects[1].value
+        for x, at in self._starts():
+            found = self._maximise_from(x, at, prove)
+            if best is None or found.value < best.value - 1e-7:
+                best = found
+            poor = not best.converged or best.value > floor + 1e-6
+            if not poor and not (self._may_have_two_maxima and self._is_singular(best.x)):
+                break
+        return best
 
-    def _laplace_maximum(self, x: Array, prove: bool) -> tuple[Array, Array]:
-        """Where quadrature starts, and a Hessian that is near its own."""
-        exact = self.likelihood
-        self.likelihood = self._likelihood(1)
-        hessian = self._curvature(x)
+    def _is_singular(self, x: Array) -> bool:
+        return self.vector.is_singular(self.vector.to_user(x))
+
+    @property
+    def _may_have_two_maxima(self) -> bool:
+        """Whether the density is not log-concave in eta, so that a second maximum may be there."""
+        kind = self.family.name
+        return (self.family.link.name in ("identity", "inverse") and kind != "gaussian") or (
+            kind == "gaussian" and self.family.link.name != "identity"
+        )
+
+    def _maximise_from(self, x: Array, at: JointEvaluation, prove: bool) -> Minimum:
+        """The maximum that is reached from x."""
+        hessian = None
+        if self.nagq > 1 and self.terms:  # start from Laplace's maximum, at a fraction of the cost
+            rough = replace(self, nagq=1)
+            first = rough.evaluate(x)
+            hessian = rough.curvature(x, first)
+            if prove:
+                found = minimise(rough.evaluate, x, hessian, near=first, rounds=1)
+                top, top_at, hessian = found.x, found.at, found.hessian
+            else:
+                top, top_at = descend(rough.evaluate, x, hessian, near=first)
+            there = self.evaluate(top, top_at)
+            if there.value <= at.value:
+                x, at = top, there
+            else:
+                hessian = None
+        if hessian is None or not np.isfinite(hessian).all():
+            hessian = self.curvature(x, at)
         if prove:
-            rough = maximise(self.objective, x, hessian, rounds=1)
-            found, hessian = rough.x, rough.hessian
+            found = self._settle_at_limit(minimise(self.evaluate, x, hessian, near=at))
         else:
-            found, _ = climb(self.objective, x, hessian)
-        exact.u = self.likelihood.u
-        self.likelihood = exact
-        if np.isfinite(self.objective(found)[0]):
-            return found, hessian
-        return x, self._curvature(x)
+            x, at = descend(self.evaluate, x, hessian, near=at)
+            unknown = np.full_like(hessian, np.nan)
+            found = Minimum(x, at, unknown, bool(np.isfinite(at.value)), 0)
+        return self._turned(self._settle_at_zero(found))
 
-    def _settle_at_limit(self, found: Maximum) -> Maximum:
+    def _settle_at_limit(self, found: Minimum) -> Minimum:
         """Give up a dispersion that runs to its limit: the plain family is as likely.
 
         On the way there the likelihood has no curvature that rounding would leave visible.
         """
-        if not self.has_dispersion or found.x[-1] < self.dispersion_limit - 12.0:
+        vector = self.vector
+        if not vector.has_dispersion or found.x[-1] < vector.dispersion_range[1] - 12.0:
             return found
         x = found.x.copy()
-        x[-1] = self.dispersion_limit + 1.0
+        x[-1] = vector.dispersion_range[1] + 1.0
         free = np.arange(x.size) < x.size - 1
-        plain = self._maximise_part(x, free, found.hessian)
-        return plain if plain.value <= found.value + 1e-4 else found
+        part = minimise(
+            self._holding(x, free), x[free], found.hessian[np.ix_(free, free)], near=found.at
+        )
+        if part.value > found.value + 1e-4:
+            return found
+        hessian = np.zeros_like(found.hessian)
+        hessian[np.ix_(free, free)] = part.hessian
+        x[free] = part.x
+        return replace(part, x=x, at=self.evaluate(x, part.at), hessian=hessian)
 
-    def _holding(self, x: Array, free: NDArray[np.bool_]) -> Objective:
-        """The objective as a function of the ``free`` parameters, the others held as in x."""
-
-        def objective(part: Array) -> tuple[float, Array]:
-            full = x.copy()
-            full[free] = part
-            value, gradient = self.objective(full)
-            return value, gradient[free]
-
-        return objective
-
-    def _maximise_part(self, x: Array, free: NDArray[np.bool_], hessian: Array) -> Maximum:
-        """Maximum over the ``free`` parameters, the others held as in x."""
-        cells = np.ix_(free, free)
-        found = maximise(self._holding(x, free), x[free], hessian[cells])
-        full_x, full_gradient, full_hessian = x.copy(), np.zeros(x.size), np.zeros((x.size,) * 2)
-        full_x[free], full_gradient[free] = found.x, found.gradient
-        full_hessian[cells] = found.hessian
-        return replace(found, x=full_x, gradient=full_gradient, hessian=full_hessian)
-
-    def _settle_at_zero(self, found: Maximum) -> Maximum:
+    def _settle_at_zero(self, found: Minimum) -> Minimum:
         """Put columns of Lambda that are as good as zero exactly there.
 
         The likelihood is even in each column's sign, so its gradient vanishes at 0 whatever the
-        data; the value decides, and `maximise` has looked at the curvature.
+        data; the value decides, and `minimise` has looked at the curvature.
         """
-        x = found.x.copy()
-        for where, term in zip(self.layout.slices, self.terms, strict=True):
-            rows, cols = lower_triangle(term.n_coefs)
-            part = x[where]
-            for k in range(term.n_coefs):
-                column = np.abs(part[cols == k])
-                if column.max() < _AT_ZERO and column.max() > 0:
-                    part[cols == k] = 0.0
-                elif 0 < np.abs(part[(cols == k) & (rows == k)]).max() < _AT_ZERO:
-                    part[(cols == k) & (rows == k)] = 0.0
+        x = self.vector.at_zero(found.x)
         if np.array_equal(x, found.x):
             return found
-        value, gradient = self.objective(x)
-        if value > found.value + 1e-7 * (1 + 1e-6 * abs(found.value)):
-            self.objective(found.x)
+        at = self.evaluate(x, found.at)
+        if at.value > found.value + 1e-7 * (1 + 1e-6 * abs(found.value)):
             return found
-        return Maximum(x, value, gradient, found.hessian, found.converged, found.n_evaluations + 1)
+        return replace(found, x=x, at=at)
 
-    def laplace_error(self, user: Array, vcov: Array) -> Array | None:
+    def _turned(self, found: Minimum) -> Minimum:
+        """The same covariances, with no diagonal of Lambda negative."""
+        sign = self.vector.signs(found.x)
+        if (sign > 0).all():
+            return replace(found, x=found.x + 0.0)
+        x = found.x * sign + 0.0
+        return replace(
+            found, x=x, at=self.evaluate(x), hessian=found.hessian * np.outer(sign, sign)
+        )
+
+    def _holding(
+        self, x: Array, free: NDArray[np.bool_]
+    ) -> Callable[[Array, JointEvaluation | None], JointEvaluation]:
+        """The evaluation as a function of the ``free`` parameters, the others held as in x."""
+
+        def evaluate(part: Array, near: JointEvaluation | None) -> JointEvaluation:
+            full = x.copy()
+            full[free] = part
+            at = self.evaluate(full, near)
+            return replace(at, gradient=at.gradient[free])
+
+        return evaluate
+
+    def maximise_fixing(
+        self,
+        index: int,
+        value: float,
+        start: Array,
+        hessian: Array | None = None,
+        near: JointEvaluation | None = None,
+    ) -> tuple[float, Array]:
+        """Highest penalised log-likelihood with parameter ``index`` held at ``value``.
+
+        In and out in the data's units; the parameters found are the start for the next value.
+        ``hessian`` is one nearby in internal units, ``near`` an evaluation.
+        """
+        x = self.vector.from_user(start)
+        x[index] = value * self.vector.scale[index]
+        free = np.arange(x.size) != index
+        if hessian is None or not np.isfinite(hessian).all():
+            hessian = self.curvature(x, self.evaluate(x, near))
+        holding = self._holding(x, free)
+        x[free], at = descend(holding, x[free], hessian[np.ix_(free, free)], near=near)
+        return -at.value, self.vector.to_user(x)
+
+    # --- is Laplace's approximation good enough?
+
+    def laplace_error(self, user: Array, vcov: Array, at: Evaluation) -> Array | None:
         """By how many standard errors quadrature would move each parameter, to first order.
 
-        One Newton step from Laplace's maximum with the gradient of quadrature with a few nodes.
-        None where there is nothing to compare: quadrature already, crossed factors, many
-        random coefficients a level.
+        One Newton step from Laplace's maximum ``user``, where the likelihood is ``at``, with the
+        gradient of quadrature with a few nodes. None where there is nothing to compare:
+        quadrature already, crossed factors, many random coefficients a level.
         """
-        if self.nagq > 1 or len(self.layout.factors) != 1 or self.layout.factors[0].n_coefs > 2:
+        factors = self.vector.layout.factors
+        if self.nagq > 1 or len(factors) != 1 or factors[0].n_coefs > 2:
             return None
-        finer = self._likelihood(_CHECK_NODES)
-        finer.u = self.likelihood.u.copy()
-        with np.errstate(all="ignore"):
-            at = finer(*self.split(user))
-        if not at.finite:
+        finer = replace(self, nagq=_CHECK_NODES).at(user, near=at)
+        if not finer.finite:
             return None
-        parts = [at.d_theta, at.d_beta, [at.d_log_dispersion] * int(self.has_dispersion)]
         known = np.where(np.isnan(vcov), 0.0, vcov)
         se = np.sqrt(np.diag(known))
         # a penalised maximum has a gradient of its own, which is not an error
-        own = self.at(user)
-        rest = [own.d_theta, own.d_beta, [own.d_log_dispersion] * int(self.has_dispersion)]
-        step = known @ (np.concatenate(parts) - np.concatenate(rest))
+        gained = self.vector.gradient(finer, user) - self.vector.gradient(at, user)
+        step = known @ gained
         return np.divide(step, se, out=np.zeros_like(step), where=se > 0)
 
-    def warn_if_laplace_is_off(self, user: Array, vcov: Array) -> None:
+    def warn_if_laplace_is_off(self, user: Array, vcov: Array, at: Evaluation) -> None:
         """Warn where quadrature would move an estimate by more than half its standard error."""
-        error = self.laplace_error(user, vcov)
+        error = self.laplace_error(user, vcov, at)
         if error is None or np.abs(error).max(initial=0.0) < 0.5:
             return
         worst = int(np.abs(error).argmax())
-        labels = ["a standard deviation of the random effects"] * self.n_theta
+        labels = ["a standard deviation of the random effects"] * self.vector.n_theta
         labels += [f"the coefficient of {name!r}" for name in self.names] + ["the dispersion"]
         warnings.warn(
             f"Laplace's approximation is poor here: quadrature would move {labels[worst]} by about "
@@ -407,25 +446,3 @@ class JointLikelihood:
             LaplaceWarning,
             stacklevel=5,
         )
-
-    def maximise_fixing(self, index: int, value: float, start: Array) -> tuple[float, Array]:
-        """Highest penalised log-likelihood with parameter ``index`` held at ``value``.
-
-        In and out in the data's units; the parameters found are the start for the next value.
-        """
-        x = start * self.scale
-        x[index] = value * self.scale[index]
-        free = np.arange(x.size) != index
-        hessian = self._curvature(x) if self.hessian is None else self.hessian
-        objective = self._holding(x, free)
-        x[free], lowest = climb(objective, x[free], hessian[np.ix_(free, free)])
-        return -lowest, x / self.scale
-
-    def is_singular(self, user: Array) -> bool:
-        """Whether some combination of a term's coefficients has variance zero."""
-        scaled = user * self.scale
-        for L in self.layout.unpack(scaled[: self.n_theta]):
-            values = np.linalg.svd(L, compute_uv=False)
-            if values[-1] < 1e-4 * max(1.0, values[0]):
-                return True
-        return False
