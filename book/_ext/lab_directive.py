@@ -57,20 +57,21 @@ class LabDirective(SphinxDirective):
 
 def lab_html(name: str, state_text: str = "") -> tuple[str, str]:
     """Return the HTML of a lab with its first picture, and the picture's alternative text."""
-    from mixedlab.labs import catalogue, serve
-    from mixedlab.labs.print import pictures
-    from mixedlab.labs.shell import shell
+    from mixedlab.labs import catalogue
+    from mixedlab.labs.kit import protocol
+    from mixedlab.labs.kit.shell import shell
+    from mixedlab.labs.kit.svg import pictures
 
     lab = catalogue.get(name)
     wanted = parse_state(state_text)
-    if unknown := set(wanted) - set(serve.state_fields(lab)):
+    if unknown := set(wanted) - set(protocol.state_fields(lab)):
         raise ValueError(f"it has no control {', '.join(sorted(unknown))}")
-    reply = serve.answer({"kind": "scene", "state": wanted}, lab)
+    reply = protocol.answer({"kind": "scene", "state": wanted}, lab)
     if reply["kind"] == "error":
         raise ValueError(reply["message"])
     traits = {
         "lab": name,
-        "description": serve.describe(lab),
+        "description": protocol.describe(lab),
         "scene": reply["scene"],
         "state": reply["state"],
     }
@@ -80,7 +81,7 @@ def lab_html(name: str, state_text: str = "") -> tuple[str, str]:
     html = (
         f'<div class="ml-host" data-ml-host="{escape(name)}" id="lab-{escape(name)}" '
         f'data-needs="{" ".join(packages_of(name))}">'
-        f"{shell(lab, pictures(scene))}"
+        f"{shell(lab, pictures(scene, lab.name, lab.alt))}"
         f'<script type="application/json">{data}</script></div>'
     )
     return html, lab.alt

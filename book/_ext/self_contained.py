@@ -19,7 +19,7 @@ from sphinx.application import Sphinx
 from sphinx.util import logging
 
 import mixedlab
-from mixedlab.labs import front_end
+from mixedlab.labs.kit import front_end
 
 logger = logging.getLogger(__name__)
 
@@ -37,7 +37,7 @@ POLICY = "; ".join(
     )
 )
 MATHJAX_FILES = ("tex-mml-chtml.js", "output/chtml/fonts/woff-v2", "input/tex/extensions")
-FRONT = Path(mixedlab.__file__).parent / "labs" / "front"
+FRONT = front_end.FOLDER
 ENGINE_FOLDER = f"pyodide-{assets.PYODIDE}"
 EXECUTABLE = {"", "text/javascript", "application/javascript"}
 SCRIPT = re.compile(r"<script(?P<attributes>[^>]*)>(?P<body>.*?)</script>", re.DOTALL)
@@ -79,7 +79,7 @@ def copy_engine(static: Path, packages: set[str]) -> dict[str, dict[str, Any]]:
     for name in assets.CORE_FILES:
         shutil.copyfile(assets.npm_package("pyodide") / name, folder / name)
     archives = {**assets.engine_packages(sorted(packages))}
-    archives["mixedlab"] = assets.pack_mixedlab(FRONT.parents[1])
+    archives["mixedlab"] = assets.pack_mixedlab(Path(mixedlab.__file__).parent)
     placed = {}
     for name, archive in archives.items():
         content = archive.read_bytes()

@@ -14,12 +14,12 @@ from importlib import import_module
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
-from mixedlab.labs.lab import Lab
+from mixedlab.labs.kit.lab import Lab
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from mixedlab.labs.widget import LabWidget
+    from mixedlab.labs.kit.widget import LabWidget
 
 _HOLDS_A_LAB = re.compile(r"^LAB(: Lab)? = Lab\(", re.MULTILINE)
 
@@ -78,6 +78,6 @@ def lab(name: str | Lab | None = None, **state: Any) -> LabWidget | pd.DataFrame
 
         titles = {known: get(known).title for known in names()}
         return pd.DataFrame({"title": titles}).rename_axis("lab")
-    from mixedlab.labs.widget import make_widget
+    from mixedlab.labs.kit.widget import make_widget
 
     return make_widget(name if isinstance(name, Lab) else get(name), **state)

@@ -19,8 +19,8 @@ from mixedlab.engine.families import family as family_named
 from mixedlab.engine.terms import RandomTerm
 from mixedlab.errors import DataWarning, MixedlabError
 from mixedlab.inference.population_averaged import marginal_mean
-from mixedlab.labs.lab import Lab, Preset, Question, Statistic, choice, slider
-from mixedlab.labs.scene import Arrows, Axis, Dots, Drag, Lines, Mark, Meaning, Panel, Scene
+from mixedlab.labs.kit.lab import Lab, Preset, Question, Statistic, choice, slider
+from mixedlab.labs.kit.scene import Arrows, Axis, Dots, Drag, Lines, Mark, Meaning, Panel, Scene
 from mixedlab.models.gee.model import fit_marginal
 from mixedlab.models.generalized import fit_generalized
 from mixedlab.simulate.draws import Draws

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from mixedlab.engine.families import Family, family
 from mixedlab.engine.fixed_likelihood import scoring
 from mixedlab.engine.terms import RandomTerm
-from mixedlab.labs.lab import Lab, Preset, Question, Statistic, choice, slider
+from mixedlab.labs.kit.lab import Lab, Preset, Question, Statistic, choice, slider
 from mixedlab.labs.overdispersion_panels import describe
 from mixedlab.labs.responses_of_four_kinds import KINDS, Fits, Fitted, Kind, Sample
 from mixedlab.models.hglm.data import HierarchicalData

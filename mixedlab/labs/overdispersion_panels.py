@@ -5,6 +5,18 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from mixedlab.labs.kit.scene import (
+    Axis,
+    Bars,
+    Dots,
+    Lines,
+    Mark,
+    Meaning,
+    Panel,
+    Scene,
+    Shape,
+    Texts,
+)
 from mixedlab.labs.responses_of_four_kinds import (
     Fits,
     Fitted,
@@ -14,7 +26,6 @@ from mixedlab.labs.responses_of_four_kinds import (
     moments,
     observed,
 )
-from mixedlab.labs.scene import Axis, Bars, Dots, Lines, Mark, Meaning, Panel, Scene, Shape, Texts
 from mixedlab.models.hglm.random_families import random_family
 
 Array = NDArray[np.float64]

@@ -19,8 +19,8 @@ from mixedlab.labs.balanced_tests import (
     standard_errors,
     summarise,
 )
-from mixedlab.labs.lab import Lab, Preset, Question, Statistic, choice, slider
-from mixedlab.labs.scene import Axis, Bars, Dots, Lines, Mark, Panel, Scene, Texts
+from mixedlab.labs.kit.lab import Lab, Preset, Question, Statistic, choice, slider
+from mixedlab.labs.kit.scene import Axis, Bars, Dots, Lines, Mark, Panel, Scene, Texts
 from mixedlab.simulate.cells_in_donors import cells
 from mixedlab.simulate.draws import Draws
 

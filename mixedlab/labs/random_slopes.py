@@ -10,7 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from mixedlab.labs.lab import Lab, Preset, Question, Statistic, slider
+from mixedlab.labs.kit.lab import Lab, Preset, Question, Statistic, slider
+from mixedlab.labs.kit.scene import Scene
 from mixedlab.labs.random_slopes_fit import (
     MAX_FIBRE,
     N_MEALS,
@@ -22,7 +23,6 @@ from mixedlab.labs.random_slopes_fit import (
     sd_of_lines,
 )
 from mixedlab.labs.random_slopes_panels import cloud_panel, covariance_panel, fan_panel, number
-from mixedlab.labs.scene import Scene
 from mixedlab.simulate.fibre_response import fibre
 from mixedlab.simulate.scenario import Simulated
 

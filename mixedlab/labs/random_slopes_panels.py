@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from mixedlab.labs.kit.scene import Axis, Bands, Cells, Dots, Drag, Lines, Mark, Panel
 from mixedlab.labs.random_slopes_fit import (
     MAX_FIBRE,
     N_MEALS,
@@ -15,7 +16,6 @@ from mixedlab.labs.random_slopes_fit import (
     narrowest,
     sd_of_lines,
 )
-from mixedlab.labs.scene import Axis, Bands, Cells, Dots, Drag, Lines, Mark, Panel
 from mixedlab.simulate.fibre_response import slope_covariance
 from mixedlab.simulate.scenario import Simulated
 

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mixedlab.labs.lab import Lab, Preset, Question, Statistic, slider
-from mixedlab.labs.scene import Axis, Dots, Lines, Panel, Scene
+from mixedlab.labs.kit.lab import Lab, Preset, Question, Statistic, slider
+from mixedlab.labs.kit.scene import Axis, Dots, Lines, Panel, Scene
 
 
 @dataclass(frozen=True)

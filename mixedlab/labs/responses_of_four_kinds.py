@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from mixedlab.engine.families import family
 from mixedlab.engine.quadrature import gauss_hermite
-from mixedlab.labs.scene import Axis
+from mixedlab.labs.kit.scene import Axis
 from mixedlab.models.hglm.random_families import RandomFamily
 from mixedlab.simulate.draws import Draws
 

@@ -22,8 +22,14 @@ from mixedlab.inference.james_stein import (
     rate_scale,
     total_squared_error,
 )
-from mixedlab.labs.lab import Lab, Preset, Question, Statistic, slider
-from mixedlab.labs.scene import Arrows, Axis, Dots, Drag, Lines, Mark, Panel, Scene, Texts
+from mixedlab.labs.kit.bet import Place
+from mixedlab.labs.kit.lab import Goal, Lab, Statistic, slider
+from mixedlab.labs.kit.marks import dots, each, lines, texts, upright
+from mixedlab.labs.kit.panels import pulled
+from mixedlab.labs.kit.scene import Axis, Drag, Panel, Scene
+from mixedlab.labs.kit.words import count, percent, rate
+
+Array = NDArray[np.float64]
 
 REAL_AT_BATS = 45
 REAL_SEED = 1970
@@ -36,7 +42,7 @@ class State:
     """The controls."""
 
     dial: float = slider(
-        0.5, 0, 1, 0.01, "Pooling dial", help="0: own average; 1: the mean of all players"
+        0.0, 0, 1, 0.01, "Pooling dial", help="0: own average; 1: the mean of all players"
     )
     at_bats: int = slider(
         REAL_AT_BATS, 10, MOST_AT_BATS, 5, "At-bats a player", help="the first 45 of 1970 are real"
@@ -54,11 +60,11 @@ class Batting:
     players: tuple[str, ...]
     at_bats: int
     hits: NDArray[np.int_]
-    truth: NDArray[np.float64]
+    truth: Array
     seen: str
 
     @property
-    def rate(self) -> NDArray[np.float64]:
+    def rate(self) -> Array:
         """Own batting averages, shape (18,)."""
         return self.hits / self.at_bats
 
@@ -67,17 +73,17 @@ class Batting:
 class Fits:
     """Both rules' shares, and all averages on the scale where one player's luck is 1."""
 
-    own: NDArray[np.float64]
+    own: Array
     mixed: Shrinkage
     james_stein: Shrinkage
 
-    def pooled(self, dial: float) -> NDArray[np.float64]:
+    def pooled(self, dial: float) -> Array:
         """Pull each own average the share ``dial`` of its way to the mean."""
         return self.own + dial * (self.own.mean() - self.own)
 
 
 @cache
-def season() -> tuple[tuple[str, ...], NDArray[np.int_], NDArray[np.float64]]:
+def season() -> tuple[tuple[str, ...], NDArray[np.int_], Array]:
     """Return the 18 players, hits in their first 45 at-bats, averages of the rest of 1970."""
     table = files("mixedlab.data") / "tables" / "baseball1970.csv"
     rows = list(csv.DictReader(table.read_text("utf-8").splitlines()))
@@ -110,7 +116,7 @@ def fit(batting: Batting) -> Fits:
     return Fits(own, known_variance_mixed_model(own), james_stein(own))
 
 
-def errors(batting: Batting, fits: Fits, dials: NDArray[np.float64]) -> NDArray[np.float64]:
+def errors(batting: Batting, fits: Fits, dials: Array) -> Array:
     """Return the total squared error of each dial, in units of one player's luck."""
     truth = arcsine_scale(batting.truth, batting.at_bats)
     return np.array([total_squared_error(fits.pooled(dial), truth) for dial in dials])
@@ -125,16 +131,15 @@ def best_dial(batting: Batting, fits: Fits) -> float:
 
 
 def scene(state: State, batting: Batting, fits: Fits) -> Scene:
-    """Describe arrows from own to pooled averages, and the error of every dial."""
-    pooled = rate_scale(fits.pooled(state.dial), batting.at_bats)
+    """Describe the averages pulled to their mean, and the error of every dial."""
     error = errors(batting, fits, DIALS)
-    none, here, complete = errors(batting, fits, np.array([0, state.dial, 1]))
-    model = errors(batting, fits, np.array([fits.mixed.pooling]))[0]
+    here, model = errors(batting, fits, np.array([state.dial, fits.mixed.pooling]))
     best = best_dial(batting, fits)
-    miss = [_points(np.sqrt(np.mean((r - batting.truth) ** 2))) for r in (batting.rate, pooled)]
+    yours = rate_scale(fits.pooled(state.dial), batting.at_bats)
+    miss = [_points(np.sqrt(np.mean((r - batting.truth) ** 2))) for r in (batting.rate, yours)]
     told = (
-        f"{batting.seen}. Own averages run from {_average(batting.rate.min())} to "
-        f"{_average(batting.rate.max())}; their mean is {_average(batting.rate.mean())}."
+        f"{batting.seen}. Own averages run from {rate(batting.rate.min())} to "
+        f"{rate(batting.rate.max())}; their mean is {rate(batting.rate.mean())}."
     )
     outcome = (
         f"The mixed model sets the dial at {fits.mixed.pooling:.2f} and keeps "
@@ -142,15 +147,21 @@ def scene(state: State, batting: Batting, fits: Fits) -> Scene:
         f"{fits.james_stein.pooling:.2f} and keep {fits.james_stein.keep:.0%}."
     )
     truth = (
-        f"Total error: {none:.1f} at dial 0, {complete:.1f} at dial 1, {model:.1f} at the mixed "
-        f"model's dial; least at {best:.2f}. At your dial, {state.dial:.2f}, it is {here:.1f}: "
-        f"a typical miss of {miss[1]} instead of {miss[0]}."
+        f"Total error: {error[0]:.1f} at dial 0, {error[-1]:.1f} at dial 1, {model:.1f} at the "
+        f"mixed model's dial; least at {best:.2f}. At your dial, {state.dial:.2f}, it is "
+        f"{here:.1f}: a typical miss of {miss[1]} instead of {miss[0]}."
     )
     return Scene(
         panels=[
-            _averages_panel(batting, rate_scale(fits.own.mean(), batting.at_bats), pooled),
-            _errors_panel(state, fits, error, here),
+            _averages_panel(state, batting, fits, yours),
+            _errors_panel(state, batting, fits, error, here),
         ],
+        ask=f"You have seen {count(batting.at_bats, 'at-bat')} of each player. Where will he be "
+        "for the rest of the season? Grab a dot and pull: all 18 come along.",
+        headline=f"{percent(fits.mixed.pooling)} of the spread is luck",
+        headline_truth=f"pulled {percent(best)} of the way, they miss least",
+        answer=fits.mixed.pooling,
+        answer_truth=best,
         summary=f"{told} {outcome}",
         summary_before=told,
         outcome=outcome,
@@ -158,176 +169,59 @@ def scene(state: State, batting: Batting, fits: Fits) -> Scene:
     )
 
 
-def _averages_panel(batting: Batting, mean: float, pooled: NDArray[np.float64]) -> Panel:
-    rate, truth, players = batting.rate, batting.truth, batting.players
-    rows = np.arange(len(players))[::-1]
-    everything = np.concatenate([rate, pooled, truth])
-    low = min(0.10, np.floor(everything.min() * 20) / 20)
-    high = max(0.45, np.ceil(everything.max() * 20) / 20)
-    marks: list[Mark] = [
-        Lines(
-            key="mean",
-            color="complete",
-            stage="estimate",
-            name="mean of all (complete pooling)",
-            x=[[mean, mean]],
-            y=[[-0.7, len(rows) - 0.3]],
-            width=2,
+def _averages_panel(state: State, batting: Batting, fits: Fits, yours: Array) -> Panel:
+    own, truth, who = batting.rate, batting.truth, batting.players
+    mean = rate_scale(fits.own.mean(), batting.at_bats)
+    model = rate_scale(fits.pooled(fits.mixed.pooling), batting.at_bats)
+    rows = np.arange(len(who))[::-1]
+    low = np.floor(20 * min(own.min(), truth.min(), 0.1)) / 20
+    high = np.ceil(20 * max(own.max(), truth.max(), 0.45)) / 20
+    moves = ("at_bats", "spread")
+    axis = Axis("batting average (hits an at-bat)", low, high, eases_with=moves)
+    pull = [Drag("Pull all towards the mean", x="dial", ends=(float(x), mean)) for x in own]
+    return pulled(
+        "averages", batting.seen, axis, who, own, model, mean, truth,
+        hovers=(
+            each(f"{{}}: {{}} of {batting.at_bats}, {{}}", who, batting.hits, map(rate, own)),
+            each("{}: by the model {}", who, map(rate, model)),
+            each("{}: true average {}", who, map(rate, truth)),
         ),
-        Arrows(
-            key="moves",
-            color="partial",
-            stage="estimate",
-            keys=players,
-            x0=rate,
-            y0=rows,
-            x1=pooled,
-            y1=rows,
-        ),
-        Dots(
-            key="own",
-            color="none",
-            name="own average (no pooling)",
-            keys=players,
-            x=rate,
-            y=rows,
-            size=5,
-            hover=[
-                f"{who}: {hits} of {batting.at_bats}, {_average(own)}"
-                for who, hits, own in zip(players, batting.hits, rate, strict=True)
-            ],
-        ),
-        Dots(
-            key="pooled",
-            color="partial",
-            stage="estimate",
-            name="pooled by your dial",
-            keys=players,
-            x=pooled,
-            y=rows,
-            shape="square",
-            size=4,
-            hover=_hover(players, pooled, "pooled"),
-        ),
-        Dots(
-            key="truth",
-            color="truth",
-            stage="truth",
-            name="true average",
-            keys=players,
-            x=truth,
-            y=rows,
-            shape="diamond",
-            size=4,
-            filled=False,
-            hover=_hover(players, truth, "true average"),
-        ),
-    ]
-    ticks = [(float(row), who) for row, who in zip(rows, players, strict=True)]
-    return Panel(
-        "averages",
-        batting.seen,
-        Axis("batting average (hits an at-bat)", low, high),
-        Axis("", -0.8, len(rows) - 0.2, ticks),
-        marks,
-        width=1.15,
-    )
+        labels=("own average", "mixed model", "true average"),
+        more=[
+            dots("yours", who, yours, rows, key="pooled", name="pulled by you", size=4.5,
+                 hover=each("{}: pulled to {}", who, map(rate, yours)), drag=pull),
+        ],
+    )  # fmt: skip
 
 
-def _errors_panel(state: State, fits: Fits, error: NDArray[np.float64], here: float) -> Panel:
+def _errors_panel(state: State, batting: Batting, fits: Fits, error: Array, here: float) -> Panel:
     # An unbiased estimate of a small error can come out below 0; no error does.
     predicted = predicted_error(fits.own, 1 - DIALS).clip(0)
-    handle = float(predicted_error(fits.own, 1 - state.dial).clip(0))
-    top = float(max(error.max(), predicted.max(), 20.0))
-    step = 10 ** np.floor(np.log10(top)) / 2
-    top = float(np.ceil(1.12 * top / step) * step)
-    rules = (("mixed", fits.mixed, "mixed model"), ("james-stein", fits.james_stein, "James-Stein"))
-    marks: list[Mark] = [
-        Lines(
-            key="predicted",
-            color="data",
-            stage="estimate",
-            name="error predicted without the truth",
-            x=[DIALS],
-            y=[predicted],
-            width=2,
+    rules = (("mixed", fits.mixed, "mixed model"), ("james-stein", fits.james_stein, "James–Stein"))
+    marks = [
+        lines("data", None, DIALS, [predicted], key="predicted", stage="estimate", width=2,
+              hover=["expected without the truth"]),
+        *(
+            upright("model", rule.pooling, 0, height, key=key, width=width,
+                    hover=[f"{label}: {rule.pooling:.2f}, keeps {rule.keep:.0%} of the spread"])
+            for (key, rule, label), height, width in zip(rules, (31, 28), (3, 1.5), strict=True)
         ),
         *(
-            Lines(
-                key=key,
-                color=color,
-                stage="estimate",
-                name=f"{label}'s dial",
-                x=[[rule.pooling, rule.pooling]],
-                y=[[0, top * height]],
-                width=width,
-                hover=[f"{label}: {rule.pooling:.2f}, keeps {rule.keep:.0%} of the spread"],
-            )
-            for (key, rule, label), color, height, width in zip(
-                rules, ("partial", "accent"), (0.88, 0.8), (3, 1.5), strict=True
-            )
+            texts("model", rule.pooling - 0.02, height, label, key=f"{key}-name", anchor="end")
+            for (key, rule, label), height in zip(rules, (24, 20.5), strict=True)
         ),
-        Lines(
-            key="error",
-            color="truth",
-            stage="truth",
-            name="error against the true averages",
-            x=[DIALS],
-            y=[error],
-            dashed=True,
-            width=2,
-        ),
-        Dots(
-            key="ends",
-            color="truth",
-            stage="truth",
-            keys=["none", "complete"],
-            x=[0, 1],
-            y=error[[0, -1]],
-            filled=False,
-            hover=[f"no pooling: {error[0]:.1f}", f"complete pooling: {error[-1]:.1f}"],
-        ),
-        Dots(
-            key="here",
-            color="truth",
-            stage="truth",
-            x=[state.dial],
-            y=[here],
-            shape="diamond",
-            size=6,
-            filled=False,
-            hover=[f"your dial, {state.dial:.2f}: {here:.1f}"],
-        ),
-        Dots(
-            key="dial",
-            color="partial",
-            stage="estimate",
-            name="your dial (drag it)",
-            x=[state.dial],
-            y=[handle],
-            shape="square",
-            size=7,
-            hover=[f"your dial, {state.dial:.2f}: {handle:.1f} predicted"],
-            drag=[Drag("Pooling dial", x="dial")],
-        ),
-        *(
-            Texts(
-                key=f"label-{text}",
-                color="muted",
-                stage="estimate",
-                x=[x],
-                y=[0.95 * top],
-                text=[f"{text} pooling"],
-                anchor=anchor,
-            )
-            for x, text, anchor in ((0, "no", "start"), (1, "complete", "end"))
-        ),
-    ]
+        lines("truth", None, DIALS, [error], key="error", hover=["against the true averages"]),
+        dots("truth", ["none", "complete"], [0, 1], error[[0, -1]], key="ends", shape="circle",
+             hover=[f"no pooling: {error[0]:.1f}", f"complete pooling: {error[-1]:.1f}"]),
+        dots("yours", None, [state.dial], [here], key="here", stage="truth", size=7,
+             hover=[f"your dial, {state.dial:.2f}: {here:.1f}"]),
+    ]  # fmt: skip
     return Panel(
         "errors",
         "Error of every dial",
-        Axis("pooling dial", -0.08, 1.08, [(d, f"{d:g}") for d in (0, 0.25, 0.5, 0.75, 1)]),
-        Axis("total squared error (1 = one player's luck)", 0, top),
+        Axis.ticked("pooling dial", -0.04, 1.04, (0, 0.25, 0.5, 0.75, 1)),
+        # What is worse than twice the luck of 18 players is off the chart.
+        Axis("total error (1 = one player's luck)", 0, 36),
         marks,
     )
 
@@ -347,17 +241,8 @@ def _real_at_bats(n: int) -> str:
     return f"The first 45 at-bats of 1970 and {n - REAL_AT_BATS} simulated"
 
 
-def _average(rate: float) -> str:
-    """Write a rate as a batting average: .265."""
-    return f"{rate:.3f}".removeprefix("0")
-
-
-def _points(rate: float) -> str:
-    return f"{1000 * rate:.0f} points"
-
-
-def _hover(players: tuple[str, ...], rates: NDArray[np.float64], what: str) -> list[str]:
-    return [f"{who}: {what} {_average(r)}" for who, r in zip(players, rates, strict=True)]
+def _points(miss: float) -> str:
+    return f"{1000 * miss:.0f} points"
 
 
 LAB = Lab(
@@ -367,44 +252,47 @@ LAB = Lab(
     simulate=simulate,
     fit=fit,
     scene=scene,
-    question=Question(
-        "You have 45 at-bats of each player and must guess his average for the rest of the "
-        "season. The dial pulls every average towards the mean of all 18. Which dial wins?",
-        (
-            "0: his own average is the best guide to him",
-            "About 0.2: pull a little",
-            "About 0.8: pull most of the way",
-            "1: the same guess for all",
-        ),
+    question=Place(
+        "Where will each player be for the rest of the season? Grab a dot and pull.",
+        panel="errors",
+        axis="x",
+        low=0,
+        high=1,
+        step=0.01,
+        start=0,
+        label="pooling dial",
+        near=0.1,
+        field="dial",
     ),
     alt=(
         "Batting averages of 18 players after 45 at-bats, as dots from .156 (Alvis) to .400 "
-        "(Clemente)."
+        "(Clemente), and a line at their mean, .265."
     ),
-    presets=(
-        Preset("1970", {}, "The real season: 45 at-bats a player, then the rest of the year."),
-        Preset(
-            "Ten at-bats",
-            {"at_bats": 10},
-            "Pooling helps most where each player has said least.",
+    main=("dial", "at_bats"),
+    goals=(
+        Goal(
+            "Find your least error",
+            lambda state, data, fits: abs(state.dial - best_dial(data, fits)) <= 0.02,
+            {"dial": 0.85},
         ),
-        Preset(
-            "500 at-bats, unlike players",
+        Goal(
+            "Let every player speak for himself: the best dial below 0.1",
+            lambda state, data, fits: best_dial(data, fits) < 0.1,
             {"at_bats": 500, "spread": 2},
-            "Pooling hardly matters: every player speaks for himself. Complete pooling hurts.",
         ),
-        Preset(
-            "All players alike",
+        Goal(
+            "Let one guess for all be the best",
+            lambda state, data, fits: best_dial(data, fits) > 0.98,
             {"spread": 0},
-            "The other end wins: there is nothing to keep, and dial 1 makes the least error.",
         ),
     ),
     statistics=(
-        Statistic("none", "No pooling", "none"),
-        Statistic("dial", "Your dial", "accent"),
-        Statistic("mixed", "Mixed model's dial", "partial"),
-        Statistic("complete", "Complete pooling", "complete"),
+        Statistic("none", "No pooling", "own", lifts="averages/own"),
+        Statistic("dial", "Your dial", "yours", lifts="averages/pooled"),
+        Statistic("mixed", "Mixed model's dial", "model", lifts="averages/model"),
+        Statistic("complete", "Complete pooling", "everyone", lifts="averages/mean"),
     ),
+    statistics_label="total error (1 = one player's luck)",
     measure=measure,
-    truth_label="Show the rest of the season",
+    truth_label="the rest of the season",
 )

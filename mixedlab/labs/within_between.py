@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mixedlab.engine.balanced import RandomIntercept, random_intercept, within_and_between
-from mixedlab.labs.lab import Lab, Preset, Question, Statistic, choice, slider
-from mixedlab.labs.scene import Axis, Dots, Drag, Lines, Mark, Meaning, Panel, Scene, Shape
+from mixedlab.labs.kit.lab import Lab, Preset, Question, Statistic, choice, slider
+from mixedlab.labs.kit.scene import Axis, Dots, Drag, Lines, Mark, Meaning, Panel, Scene, Shape
 from mixedlab.simulate.scenario import Simulated
 from mixedlab.simulate.stress_diary import diary
 

@@ -14,7 +14,7 @@ import numpy as np
 from playwright.sync_api import Locator, Page, expect
 
 from mixedlab.labs import catalogue
-from mixedlab.labs.lab import Lab
+from mixedlab.labs.kit.lab import Lab
 
 LIVE_WITHIN = 60_000  # ms; generous, for busy machines: how fast it is, benchmarks/ says
 

@@ -1,7 +1,8 @@
 """The front end by itself, on a lab with every mark and control, its answers made in this process.
 
-No Python runs in the page: what the front end sends is answered by `serve.answer` here, at once or
-when the test says so. What the book's labs do in the reader's own Python, other tests try.
+No Python runs in the page: what the front end sends is answered by `protocol.answer` here,
+at once or when the test says so. What the book's labs do in the reader's own Python, other tests
+try.
 """
 
 from __future__ import annotations
@@ -17,14 +18,14 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page, Route, expect
 
-from mixedlab.labs import front_end, serve
-from mixedlab.labs.print import pictures
-from mixedlab.labs.shell import shell
+from mixedlab.labs.kit import front_end, protocol
+from mixedlab.labs.kit.shell import shell
+from mixedlab.labs.kit.svg import pictures
 from tests.labs import every_mark
 
 LAB = every_mark.LAB
 HOME = "http://lab.test/"
-FRONT = Path(front_end.__file__).parent / "front"
+FRONT = front_end.FOLDER
 POLICY = "default-src 'self'; style-src 'self' 'unsafe-inline'"
 TYPES = {".js": "text/javascript", ".css": "text/css"}
 
@@ -62,7 +63,7 @@ def document() -> str:
     scene = LAB.run(LAB.state())
     traits = {
         "lab": LAB.name,
-        "description": serve.describe(LAB),
+        "description": protocol.describe(LAB),
         "state": asdict(LAB.state()),
         "scene": scene.to_dict(),
     }
@@ -79,7 +80,7 @@ def document() -> str:
 def answer(route: Route) -> None:
     path = route.request.url.removeprefix(HOME).split("?")[0]
     if path == "answer":
-        route.fulfill(json=serve.answer(route.request.post_data_json, LAB))
+        route.fulfill(json=protocol.answer(route.request.post_data_json, LAB))
     elif path == "":
         headers = {"Content-Security-Policy": POLICY}
         route.fulfill(body=document(), content_type="text/html", headers=headers)
@@ -415,8 +416,8 @@ def test_in_a_notebook_the_fields_are_traits(browser):
     context = browser.new_context()
     page = context.new_page()
     page.goto("about:blank")
-    traits = {"shell": shell(LAB), "description": serve.describe(LAB) | {"share": "python"}}
-    page.expose_function("answered", lambda message: serve.answer(message, LAB))
+    traits = {"shell": shell(LAB), "description": protocol.describe(LAB) | {"share": "python"}}
+    page.expose_function("answered", lambda message: protocol.answer(message, LAB))
     page.evaluate(
         """async ([code, traits]) => {
           const url = URL.createObjectURL(new Blob([code], { type: "text/javascript" }));

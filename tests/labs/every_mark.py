@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mixedlab.labs.lab import Lab, Preset, Question, Statistic, choice, dragged, slider, toggle
-from mixedlab.labs.scene import (
+from mixedlab.labs.kit.lab import Lab, Preset, Question, Statistic, choice, dragged, slider, toggle
+from mixedlab.labs.kit.scene import (
     Arrows,
     Axis,
     Bands,

@@ -12,24 +12,26 @@ from typing import Any
 import numpy as np
 from hypothesis import HealthCheck, settings
 
-from mixedlab.labs import serve
-from mixedlab.labs.lab import MAX_SEED, Control, Lab
-from mixedlab.labs.scene import Arrows, Bands, Bars, Cells, Dots, Lines, Mark, Panel, Scene, Texts
-from mixedlab.labs.shell import has_truth, legend_marks, shell
+from mixedlab.labs.kit import protocol
+from mixedlab.labs.kit.lab import MAX_SEED, Control, Lab
+from mixedlab.labs.kit.scene import Mark, Panel, Scene, coordinates, n_items
+from mixedlab.labs.kit.shell import has_truth, legend_marks, shell
+from tests.labs.stage_rules import check_stage
 
 # On a busy machine the first example may be slow to draw; that is no fault of the test.
 patient = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow], max_examples=60)
-SLACK = 1e-6  # of an axis's length: a mark may stand on the frame, not beyond it
+REACH = 100  # axis lengths: what lies further beyond a panel's frame, which clips it, is a mistake
 
 
 def check_lab(lab: Lab, n_random: int = 200, seed: int = 0) -> None:
     """Run a lab at every control's ends and at random states, and check each scene."""
     default = lab.run(lab.state())
     panels = [panel.key for panel in default.panels]
-    shown = [default, *(lab.run(lab.clean(p.state)) for p in lab.presets)]
+    named = [*(p.state for p in lab.presets), *(g.solution for g in lab.goals), lab.reveal]
+    shown = [default, *(lab.run(lab.clean(state)) for state in named)]
     legend = {mark.name for mark in legend_marks(shown)}
     shell(lab)
-    json.dumps(serve.describe(lab), allow_nan=False)
+    json.dumps(protocol.describe(lab), allow_nan=False)
     for preset in lab.presets:
         cleaned = asdict(lab.clean(preset.state))
         kept = {name: cleaned.get(name) for name in preset.state}
@@ -47,6 +49,9 @@ def check_lab(lab: Lab, n_random: int = 200, seed: int = 0) -> None:
             raise AssertionError(f"{lab.name} at {state}: {error}") from error
     if lab.statistics:
         check_replicates(lab)
+    if lab.goals:  # it is on the new stage
+        ends = list(end_states(lab))
+        check_stage(lab, [*ends[:8], *random_states(lab, 12, seed)])
 
 
 def end_states(lab: Lab) -> Iterator[Any]:
@@ -74,7 +79,7 @@ def check_scene(scene: Scene, panels: list[str] | None = None) -> None:
     keys = [panel.key for panel in scene.panels]
     assert len(set(keys)) == len(keys), f"two panels with one key: {keys}"
     assert panels is None or keys == panels, f"panels {keys} instead of {panels}"
-    serve.finite_dict(scene)
+    json.dumps(scene.to_dict(), allow_nan=False)
     for panel in scene.panels:
         check_panel(panel)
 
@@ -85,12 +90,14 @@ def check_panel(panel: Panel) -> None:
     assert panel.x.low < panel.x.high, f"empty x axis: {panel.x}"
     assert panel.y.low < panel.y.high, f"empty y axis: {panel.y}"
     for mark in panel.marks:
-        for name, axis, numbers in extent(mark, panel):
+        for name, along in coordinates(mark).items():
+            numbers = flat(getattr(mark, name))
             assert np.all(np.isfinite(numbers)), f"{mark.key!r} has a {name} that is not finite"
-            slack = SLACK * (axis.high - axis.low)
-            outside = (numbers < axis.low - slack) | (numbers > axis.high + slack)
+            axis = getattr(panel, along)
+            far = REACH * (axis.high - axis.low)
+            outside = (numbers < axis.low - far) | (numbers > axis.high + far)
             assert not outside.any(), (
-                f"{mark.key!r} has {name} {numbers[outside][:3]} outside [{axis.low}, {axis.high}]"
+                f"{mark.key!r} has {name} {numbers[outside][:3]} far from {axis.low} to {axis.high}"
             )
         check_items(mark)
 
@@ -123,7 +130,7 @@ def check_replicates(lab: Lab) -> None:
     values = lab.replicate(state, 0, 3)
     assert set(values) == {s.name for s in lab.statistics}
     assert lab.replicate(state, 1, 2) == {name: v[1:] for name, v in values.items()}
-    answer = serve.answer({"kind": "replicate", "state": asdict(state), "count": 3}, lab)
+    answer = protocol.answer({"kind": "replicate", "state": asdict(state), "count": 3}, lab)
     assert answer["kind"] == "replicate", answer.get("message")
     assert lab.measure or lab.measure_many
     if lab.measure and lab.measure_many:
@@ -134,34 +141,10 @@ def check_replicates(lab: Lab) -> None:
         assert set(lab.truth_of(state)) <= {s.name for s in lab.statistics}
 
 
-def extent(mark: Mark, panel: Panel) -> Iterator[tuple[str, Any, np.ndarray]]:
-    """All coordinates of a mark, each with its axis."""
-    fields = {
-        Dots: ("x", "y"),
-        Lines: ("x", "y"),
-        Texts: ("x", "y"),
-        Arrows: ("x0", "y0", "x1", "y1"),
-        Bars: ("x0", "x1", "y0", "y1"),
-        Bands: ("x", "low", "high"),
-        Cells: ("x", "y"),
-    }[type(mark)]
-    for name in fields:
-        axis = panel.x if name.startswith("x") else panel.y
-        yield name, axis, flat(getattr(mark, name))
-
-
 def flat(values: Any) -> np.ndarray:
-    if hasattr(values, "tolist"):
-        values = values.tolist()
     if not isinstance(values, (list, tuple)):
-        return np.array([values], dtype=float)
+        return np.ravel(np.asarray(values, dtype=float))
     return np.concatenate([flat(v) for v in values]) if len(values) else np.array([])
-
-
-def n_items(mark: Mark) -> int:
-    if isinstance(mark, Cells):
-        return (len(mark.x) - 1) * (len(mark.y) - 1)
-    return len(getattr(mark, "x0", None) if hasattr(mark, "x0") else mark.x)
 
 
 def _ends(control: Control) -> list[Any]:

@@ -42,8 +42,8 @@ def test_a_lab_of_ones_own_can_be_shown():
 
 def test_serving_one_lab_loads_neither_the_others_nor_what_it_does_not_need():
     code = (
-        "import sys; from mixedlab.labs import serve; "
-        "serve.answer({'kind': 'scene', 'lab': 'regression-to-the-mean'}); "
+        "import sys; from mixedlab.labs.kit import protocol; "
+        "protocol.answer({'kind': 'scene', 'lab': 'regression-to-the-mean'}); "
         "print(*sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

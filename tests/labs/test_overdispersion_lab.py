@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from mixedlab.labs.lab import replicate_seed
+from mixedlab.labs.kit.lab import replicate_seed
 from mixedlab.labs.overdispersion import GROUPS, LAB, ROWS, State, fit, simulate
 from mixedlab.labs.overdispersion_panels import true_model
 from mixedlab.labs.responses_of_four_kinds import KINDS, expected, moments, observed

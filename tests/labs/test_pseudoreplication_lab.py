@@ -8,7 +8,7 @@ import pytest
 from scipy import stats
 
 from mixedlab.labs.balanced_tests import TESTS, chi_squared, p_values, standard_errors, summarise
-from mixedlab.labs.lab import replicate_seed
+from mixedlab.labs.kit.lab import replicate_seed
 from mixedlab.labs.pseudoreplication import (
     ALPHA,
     LAB,

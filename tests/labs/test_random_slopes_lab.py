@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from mixedlab.engine.terms import RandomTerm
-from mixedlab.labs.lab import replicate_seed
+from mixedlab.labs.kit.lab import replicate_seed
 from mixedlab.labs.random_slopes import (
     LAB,
     SD_ERROR,

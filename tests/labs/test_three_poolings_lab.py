@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from mixedlab.inference.james_stein import arcsine_scale
-from mixedlab.labs.lab import replicate_seed
+from mixedlab.labs.kit.lab import replicate_seed
 from mixedlab.labs.three_poolings import (
     DIALS,
     LAB,

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from mixedlab.engine.terms import RandomTerm
-from mixedlab.labs.lab import replicate_seed
+from mixedlab.labs.kit.lab import replicate_seed
 from mixedlab.labs.within_between import LAB, PERSONS, State, fit, scene, simulate
 from mixedlab.models.linear import fit_linear
 from tests.labs.fuzz import check_lab

@@ -5,11 +5,12 @@ import { element } from "./svg.js";
 
 const CHARACTER = 0.56; // mean width of a character in ems: good enough for margins
 
-// Draw the axes of a panel into `group` and return its scales { x, y } from values to pixels.
+// Draw the axes of a panel into `group`; returns its scales { x, y } from values to pixels, and the
+// frame's { edges }.
 export function drawAxes(group, { x, y }, { width, height, font }) {
   const em = (n) => n * font;
   const bottom = x.visible ? em(x.label ? 3 : 1.7) : em(0.5);
-  const top = y.visible && y.label ? em(2.1) : em(0.6);
+  const top = em(2); // the y axis's label stands here, and what is pointed at is told here
   const yTicks = ticksOf(y, (height - top - bottom) / em(4));
   const widest = Math.max(0, ...yTicks.map(([, text]) => text.length));
   const left = yTicks.length ? Math.min(width * 0.42, em(widest * CHARACTER + 0.9)) : em(0.5);
@@ -18,10 +19,11 @@ export function drawAxes(group, { x, y }, { width, height, font }) {
     x: scale(x.low, x.high, left, right),
     y: scale(y.low, y.high, height - bottom, top),
   };
+  const edges = { left, right, top, bottom: height - bottom };
   group.replaceChildren();
   drawY(group, y, yTicks, scales.y, left, right, em);
   if (x.visible) drawX(group, x, ticksOf(x, (right - left) / em(5)), scales.x, height - bottom, width, em);
-  return scales;
+  return { ...scales, edges };
 }
 
 const ticksOf = (axis, count) =>

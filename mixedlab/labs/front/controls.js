@@ -5,9 +5,10 @@ import { snap } from "./scale.js";
 
 export class Controls {
   // `change(patch, source)` is told what is wanted; `signal` ends all listening.
-  constructor(root, description, change, signal) {
+  constructor(root, description, change, onHold, signal) {
     this.root = root;
     this.change = change;
+    this.onHold = onHold;
     this.presets = description.presets;
     this.fields = new Map(description.controls.map((control) => [control.field, control]));
     this.seedRange = { low: 0, high: description.max_seed, step: 1 };
@@ -31,9 +32,16 @@ export class Controls {
     const set = (value) => this.change({ [field]: value }, field);
     const take = () => isNumber(input) && set(snap(Number(input.value), this.fields.get(field)));
     const kind = input.dataset.ml;
-    if (kind === "slider") this.on(input, "input", take);
+    if (kind === "slider") this.bindSlider(input, take);
     else if (kind === "number") this.bindNumber(input, take);
     else this.on(input, "change", () => set(kind === "toggle" ? input.checked : input.value));
+  }
+
+  // While a slider is held, by pointer or finger, no axis may change.
+  bindSlider(input, take) {
+    this.on(input, "input", take);
+    this.on(input, "pointerdown", () => this.onHold(true));
+    for (const end of ["pointerup", "pointercancel", "change"]) this.on(input, end, () => this.onHold(false));
   }
 
   // A number that is half typed is left alone; one that is none gives way to what was there.

@@ -1,10 +1,13 @@
 // A lab's front end: an anywidget module without framework or build step.
 //
-// The HTML is made by Python (labs/shell.py) and may stand in the page already; this module binds
-// behaviour to its data-ml attributes and draws the scenes that Python sends. It knows nothing of
-// statistics and nothing of its host. The messages are described in PROTOCOL.md.
+// The HTML is made by Python (labs/kit/shell.py) and may stand in the page already; this module
+// binds behaviour to its data-ml attributes and draws the scenes that Python sends. It knows nothing
+// of statistics and nothing of its host. The messages are described in PROTOCOL.md.
 
+import { Bet } from "./bet.js";
 import { Controls } from "./controls.js";
+import { bindFolds } from "./folds.js";
+import { Goals } from "./goals.js";
 import { readLink, SKIPPED, STAGES, writeLink } from "./link.js";
 import { Plot } from "./plot.js";
 import { Replicates } from "./replicates.js";
@@ -13,6 +16,7 @@ import { Requests } from "./requests.js";
 const SPEAK_AFTER = 350; // ms without a change before the summary is spoken
 const SLOW_AFTER = 2500; // ms after which the reader is told that Python is still at work
 const SAME_GESTURE = 900; // ms within which changes of one control are one step back
+const REVEAL_MOVES_AFTER = 700; // ms between the reveal and the change of state that it brings
 
 class LabView {
   constructor(model, root) {
@@ -26,18 +30,32 @@ class LabView {
     this.stage = 0;
     this.live = false;
     this.requests = new Requests(model, this.description.name, {
-      onScene: (message) => this.received(message.state, message.scene),
+      onScene: (message) => this.received(message),
       onReplicate: (message) => this.receivedReplicates(message),
       onError: (message, kind) => this.failed(message, kind),
       onStatus: (status) => this.showStatus(status),
     });
     this.state = this.startState();
     this.wanted = this.state;
-    this.makePlots();
+    this.host = {
+      onDrag: (patch, source) => this.change(patch, source),
+      controlOf: (field) => this.inputs.fields.get(field),
+      stateNow: () => this.wanted,
+      onHold: (held) => this.onHold(held),
+      onPoint: (key) => this.light(key),
+      isBet: (field) => this.stage === 0 && this.description.bet.field === field,
+      moved: () => this.showWager(),
+    };
+    this.bet = new Bet(this.description.bet, this.host);
+    for (const figure of this.all("panel")) this.plots.set(figure.dataset.panel, { figure });
     this.makeReplicates();
     this.bindGate();
     const change = (patch, source) => this.change(patch, source);
-    this.inputs = new Controls(root, this.description, change, this.undo.signal);
+    this.inputs = new Controls(root, this.description, change, this.host.onHold, this.undo.signal);
+    this.goals = new Goals(root, this.description.name, this.description.goals, {
+      change, signal: this.undo.signal,
+    });
+    bindFolds(root, this.undo.signal);
     this.bindTools();
     this.bindTraits();
     this.start();
@@ -65,9 +83,9 @@ class LabView {
 
   start() {
     const scene = this.model.get("scene");
-    if (scene) this.show(this.state, scene, false);
     this.showGate();
     this.showControls();
+    if (scene) this.show(this.state, scene, { move: false });
     const asked = this.followLink();
     if (!scene && !asked) this.requests.askScene(this.state);
     const status = this.model.get("status");
@@ -75,25 +93,30 @@ class LabView {
     if (this.description.share === "link") this.on(window, "hashchange", () => this.followLink());
   }
 
-  makePlots() {
-    for (const figure of this.all("panel")) this.plots.set(figure.dataset.panel, { figure });
-  }
-
   plotIn(figure, title) {
-    return new Plot(this.part("plot", figure), {
-      label: title,
-      onDrag: (patch, source) => this.change(patch, source),
-      controlOf: (field) => this.inputs.fields.get(field),
-    });
+    const plot = new Plot(this.part("plot", figure), title, this.host);
+    plot.afterDraw = () => this.drawBet(figure.dataset.panel, plot);
+    return plot;
   }
 
   makeReplicates() {
     if (!this.part("replicates")) return;
-    this.replicates = new Replicates((name) => this.part(name), {
+    this.replicates = new Replicates((name) => this.part(name), this.description.statistics, {
       ask: (...what) => this.requests.askReplicates(this.wanted, ...what),
       drop: () => this.requests.dropReplicates(),
       makePlot: (figure, title) => this.plotIn(figure, title),
+      showSample: ({ state, scene }) => this.show(state, scene),
+      leave: ({ lifts }) => this.placeOf(lifts),
     });
+  }
+
+  // Where a "panel/mark/item" stands on the screen; the hero's middle where there is none.
+  placeOf(path) {
+    const [panel, mark, ...key] = path.split("/");
+    const place = this.plots.get(panel)?.plot?.placeOf(mark, key.join("/"));
+    if (place) return place;
+    const box = this.root.querySelector("[data-hero]").getBoundingClientRect();
+    return [box.left + box.width / 2, box.top + box.height / 2];
   }
 
   // ---- scenes
@@ -109,6 +132,7 @@ class LabView {
     }
     this.lastSource = source;
     this.lastChange = now;
+    this.verdict = null;
     this.ask(next);
   }
 
@@ -127,13 +151,16 @@ class LabView {
     else this.showStatus({ phase: "ready" });
   }
 
-  received(state, scene) {
+  received({ state, scene, met }) {
     const latest = this.requests.waiting === null;
     const drags = performance.now() - (this.lastPaint ?? 0) < 120;
     if (latest) this.wanted = state;
     this.hideError();
     this.answered();
-    this.show(state, scene, !drags);
+    this.show(state, scene, { move: !drags, slow: this.slowly === true });
+    if (this.stage > 0 && met) this.goals.take(met);
+    this.met = met;
+    this.slowly = false;
     this.lastPaint = performance.now();
     if (latest) this.showControls();
     this.writeTraits(state);
@@ -144,7 +171,7 @@ class LabView {
     this.tell("ml-replicated", { done: this.replicates.done });
   }
 
-  show(state, scene, move) {
+  show(state, scene, motion = {}) {
     this.state = state;
     this.scene = scene;
     for (const panel of scene.panels) {
@@ -152,10 +179,9 @@ class LabView {
       if (!place) continue;
       place.plot ??= this.plotIn(place.figure, panel.title);
       place.plot.entitle(panel.title);
-      place.plot.show(panel, state, { move });
+      place.plot.show(panel, state, { ...motion, frozen: this.held === true });
     }
-    this.showOutcome();
-    this.speak();
+    this.showWords();
     this.tell("ml-drawn", { state, scene });
   }
 
@@ -163,13 +189,19 @@ class LabView {
     this.root.dispatchEvent(new CustomEvent(event, { bubbles: true, detail }));
   }
 
-  speak() {
-    clearTimeout(this.speaking);
-    this.speaking = setTimeout(() => {
-      const { summary, summary_before: before, outcome_truth: truth } = this.scene;
-      const words = this.stage === 0 ? before : this.stage === 1 ? summary : `${summary} ${truth}`;
-      setText(this.part("summary"), words.trim());
-    }, SPEAK_AFTER);
+  // While a control is held no axis changes its range; on release they ease.
+  onHold(held) {
+    if (this.held === held) return;
+    this.held = held;
+    this.root.toggleAttribute("data-held", held);
+    if (!held) for (const { plot } of this.plots.values()) plot?.thaw();
+  }
+
+  // Items with this key are lit in every panel.
+  light(key) {
+    if (key === this.lit) return;
+    this.lit = key;
+    for (const { plot } of this.plots.values()) plot?.light(key);
   }
 
   failed({ message, state }, kind) {
@@ -199,24 +231,61 @@ class LabView {
     setText(this.part("status-text"), this.live ? "Live" : text ?? "");
     this.part("boot").style.setProperty("--ml-fraction", this.live ? 1 : fraction ?? 0);
     this.part("controls").disabled = !this.live;
-    const replicates = this.part("replicates");
-    if (replicates) replicates.disabled = !this.live;
+    for (const name of ["seed", "reset"]) this.part(name).disabled = !this.live;
     this.part("retry").hidden = phase !== "failed";
     this.showReplicateGate();
   }
 
-  // ---- the prediction and the stages
+  // ---- the words beside the picture
+
+  showWords() {
+    const { scene, stage } = this;
+    const truth = stage === 2;
+    setText(this.part("question"), scene.ask || this.description.bet.ask);
+    setText(this.part("outcome-text"), truth ? `${scene.outcome} ${scene.outcome_truth}` : scene.outcome);
+    const headline = (truth && scene.headline_truth) || scene.headline || "";
+    const words = headline && this.verdict ? `${this.verdict}: ${headline}` : capital(headline);
+    setText(this.part("headline"), stage === 0 ? "" : words);
+    this.root.toggleAttribute("data-told", stage > 0 && words !== "");
+    this.showWager();
+    clearTimeout(this.speaking);
+    this.speaking = setTimeout(() => this.speak(words), SPEAK_AFTER);
+  }
+
+  speak(headline) {
+    const { summary, summary_before: before, outcome_truth: truth } = this.scene;
+    const after = this.stage === 1 ? summary : `${summary} ${truth}`;
+    setText(this.part("summary"), (this.stage === 0 ? before : `${headline}. ${after}`).trim());
+  }
+
+  showWager() {
+    const place = this.part("wager");
+    if (place && this.stage === 0) setText(place, this.bet.wager());
+  }
+
+  // The bet's ghost on its panel, and after the bet the way to what came out.
+  drawBet(panel, plot) {
+    if (panel !== this.description.bet.panel || !this.scene) return;
+    this.bet.draw(plot, { open: this.stage === 0, answer: this.answer, truth: this.truth() });
+  }
+
+  // ---- the bet and the stages
 
   bindGate() {
     for (const option of this.all("option")) {
       this.on(option, "click", () => this.predict(Number(option.dataset.option)));
     }
+    this.on(this.part("bet-done"), "click", () => this.predict(this.bet.answer));
     this.on(this.part("skip"), "click", () => this.predict(SKIPPED));
     this.on(this.part("again"), "click", () => this.predictAgain());
     this.on(this.part("truth"), "click", () => this.showStage(this.stage === 2 ? 1 : 2));
     this.on(this.part("retry"), "click", () => this.model.send({ kind: "retry" }));
     this.on(this.part("error-close"), "click", () => this.hideError());
     this.on(this.root, "submit", (event) => event.preventDefault());
+    for (const swap of this.all("swap")) this.on(swap, "click", () => this.swap(swap.closest("figure")));
+    // Focus is shown to who uses keys, not to who presses with a mouse.
+    this.on(this.root, "pointerdown", () => (this.root.dataset.by = "pointer"));
+    this.on(this.root, "keydown", () => delete this.root.dataset.by);
     // JupyterLab's shortcuts take the arrow keys from whatever has the focus unless it says this.
     this.on(this.root, "focusin", ({ target }) => {
       target.setAttribute("data-lm-suppress-shortcuts", "true");
@@ -224,25 +293,60 @@ class LabView {
   }
 
   // The answer is kept as it is given.
-  predict(option) {
-    this.answer = option;
+  predict(answer) {
+    this.answer = answer;
+    this.verdict = this.judge();
     this.showStage(1);
+    if (this.met) this.goals.take(this.met);
     (this.part("truth") ?? this.part("again")).focus({ preventScroll: true });
+    this.revealMoves();
+  }
+
+  // What came out, in the terms of the bet.
+  truth() {
+    const { answer = null, answer_truth: true_ = null } = this.scene ?? {};
+    return (this.stage === 2 ? true_ : null) ?? answer;
+  }
+
+  judge() {
+    const truth = this.truth();
+    if (this.answer === SKIPPED || truth === null) return null;
+    if (!this.bet.isClose(this.answer, truth)) return "Not quite";
+    return this.bet.inPicture ? "Close" : "As you said";
+  }
+
+  // The reveal may move the state, and one watches.
+  revealMoves() {
+    const { reveal } = this.description;
+    if (!Object.keys(reveal).length) return;
+    setTimeout(() => {
+      if (this.stage !== 1) return;
+      const { verdict } = this;
+      this.slowly = true;
+      this.change(reveal, "reveal");
+      this.verdict = verdict;
+    }, REVEAL_MOVES_AFTER);
   }
 
   predictAgain() {
     this.answer = null;
+    this.verdict = null;
+    this.bet.start();
     this.showStage(0);
     this.replicates?.clear();
-    this.part("option")?.focus({ preventScroll: true });
+    (this.part("option") ?? this.part("bet"))?.focus({ preventScroll: true });
   }
 
   showStage(stage) {
+    const rises = stage > this.stage;
     this.stage = stage;
     this.showGate();
     if (!this.scene) return;
-    this.showOutcome();
-    this.speak();
+    this.showWords();
+    for (const { plot } of this.plots.values()) {
+      if (rises) plot?.reveal(STAGES[stage]);
+      else plot?.draw(false);
+    }
   }
 
   showGate() {
@@ -253,38 +357,31 @@ class LabView {
       option.setAttribute("aria-pressed", String(chosen));
       option.disabled = !open;
     }
-    this.part("skip").disabled = !open;
+    for (const name of ["skip", "bet-done"]) if (this.part(name)) this.part(name).disabled = !open;
     this.part("again").disabled = open;
     const truth = this.part("truth");
     if (truth) {
       truth.disabled = open;
       truth.setAttribute("aria-pressed", String(this.stage === 2));
+      setText(truth, `${this.stage === 2 ? "Hide" : "Show"} ${this.description.truth}`);
     }
-    const text = this.description.question.options[this.answer];
-    setText(this.part("said"), text ? `You said: ${text.replace(/\.$/, "")}.` : "");
+    const made = this.answer !== null && this.answer !== SKIPPED;
+    setText(this.part("said"), made ? this.bet.words(this.answer) : "");
     this.showReplicateGate();
-  }
-
-  // For the projector: the lab alone, as wide as the screen.
-  bindFullScreen() {
-    const button = this.part("full");
-    button.disabled = !document.fullscreenEnabled;
-    this.on(button, "click", () => {
-      if (document.fullscreenElement) document.exitFullscreen();
-      else this.root.requestFullscreen();
-    });
-    this.on(document, "fullscreenchange", () => {
-      setText(button, document.fullscreenElement === this.root ? "Leave" : "Full screen");
-    });
   }
 
   showReplicateGate() {
     for (const button of this.all("replicate")) button.disabled = !this.live || this.stage === 0;
   }
 
-  showOutcome() {
-    const { outcome, outcome_truth: truth } = this.scene;
-    setText(this.part("outcome-text"), this.stage === 2 ? `${outcome} ${truth}` : outcome);
+  // A helper and the hero change places.
+  swap(figure) {
+    const hero = this.root.querySelector("[data-hero]");
+    if (figure === hero) return;
+    hero.removeAttribute("data-hero");
+    figure.dataset.hero = "true";
+    figure.querySelector("figcaption").after(this.part("headline"));
+    this.part("swap", hero)?.focus({ preventScroll: true });
   }
 
   // ---- controls
@@ -309,6 +406,19 @@ class LabView {
     }
     this.on(this.part("stop"), "click", () => this.replicates.stop());
     this.on(this.part("clear"), "click", () => this.replicates.clear());
+  }
+
+  // For the projector: the lab alone, as wide as the screen.
+  bindFullScreen() {
+    const button = this.part("full");
+    button.disabled = !document.fullscreenEnabled;
+    this.on(button, "click", () => {
+      if (document.fullscreenElement) document.exitFullscreen();
+      else this.root.requestFullscreen();
+    });
+    this.on(document, "fullscreenchange", () => {
+      setText(button, document.fullscreenElement === this.root ? "Leave" : "Full screen");
+    });
   }
 
   // In a notebook each field is a trait: written here, and followed where Python writes it.
@@ -370,6 +480,8 @@ class LabView {
 }
 
 const same = (a, b) => Object.keys(a).every((field) => a[field] === b[field]);
+
+const capital = (text) => text.slice(0, 1).toUpperCase() + text.slice(1);
 
 function setText(el, text) {
   if (el && el.textContent !== text) el.textContent = text;

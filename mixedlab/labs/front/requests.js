@@ -31,8 +31,9 @@ export class Requests {
     this.sceneId = this.send({ kind: "scene", state });
   }
 
-  askReplicates(state, start, count, values) {
-    this.replicateId = this.send({ kind: "replicate", state, start, count, values });
+  // With `show`, the answer holds the sample itself, to be seen.
+  askReplicates(state, start, count, values, show) {
+    this.replicateId = this.send({ kind: "replicate", state, start, count, values, show });
   }
 
   dropReplicates() {

@@ -41,3 +41,6 @@ export function snap(value, { low, high, step }) {
   const steps = Math.round((Math.min(high, Math.max(low, value)) - low) / step);
   return Number(Math.min(high, low + steps * step).toFixed(10));
 }
+
+// What the keys of a slider do, in steps.
+export const STEPS = { ArrowRight: 1, ArrowUp: 1, ArrowLeft: -1, ArrowDown: -1, PageUp: 10, PageDown: -10 };

@@ -121,7 +121,7 @@ async function open(packages) {
     archives.delete(name);
   }
   tell("start", "Starting Python ...", 1);
-  return pyodide.runPython("from mixedlab.labs.serve import answer_json; answer_json");
+  return pyodide.runPython("from mixedlab.labs.kit.protocol import answer_json; answer_json");
 }
 
 let opened = Promise.resolve(null); // one page after the other

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import re
 from functools import cache
-from importlib.resources import files
+from pathlib import Path
 
 ENTRY = "lab.js"
+FOLDER = Path(__file__).parents[1] / "front"
 _IMPORT = re.compile(r'^import \{[^}]*\} from "\./(?P<name>[\w.]+)";\n', re.MULTILINE)
 _EXPORT = re.compile(r"^export (?=const|class|function|async)", re.MULTILINE)
 
@@ -45,4 +46,4 @@ def modules() -> tuple[str, ...]:
 
 
 def _read(name: str) -> str:
-    return files("mixedlab.labs").joinpath("front", name).read_text("utf-8")
+    return (FOLDER / name).read_text("utf-8")

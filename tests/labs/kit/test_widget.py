@@ -4,9 +4,9 @@ import ipywidgets
 import pytest
 import traitlets
 
-from mixedlab.labs import front_end
-from mixedlab.labs.lab import slider
-from mixedlab.labs.widget import make_widget
+from mixedlab.labs.kit import front_end
+from mixedlab.labs.kit.lab import slider
+from mixedlab.labs.kit.widget import make_widget
 from tests.labs import every_mark
 
 LAB = every_mark.LAB

@@ -6,10 +6,11 @@ from typing import get_args
 import pytest
 from matplotlib.figure import Figure
 
-from mixedlab.labs import catalogue, front_end
-from mixedlab.labs.print import PALETTE, figure, pictures
-from mixedlab.labs.scene import Meaning
-from mixedlab.labs.shell import panel_ratio
+from mixedlab.labs import catalogue
+from mixedlab.labs.kit import front_end
+from mixedlab.labs.kit.figure import PALETTE, figure, pictures
+from mixedlab.labs.kit.scene import Meaning
+from mixedlab.labs.kit.shell import panel_ratio
 from tests.labs import every_mark
 
 LABS = [every_mark.LAB, *map(catalogue.get, catalogue.names())]

@@ -17,7 +17,8 @@ from typing import Any
 
 import numpy as np
 
-from mixedlab.labs.scene import Meaning, Scene
+from mixedlab.labs.kit.bet import Bet, Choice
+from mixedlab.labs.kit.scene import Meaning, Scene
 
 MAX_CONTROLS = 5
 MAX_SEED = 2**31 - 1
@@ -63,12 +64,9 @@ def dragged(default: float, low: float, high: float, step: float, label: str) ->
     return field(default=default, metadata={"control": Control("drag", label, low, high, step)})
 
 
-@dataclass(frozen=True)
-class Question:
-    """The prediction gate: asked before the result shows, kept beside it, never graded."""
-
-    text: str
-    options: Sequence[str]
+def Question(text: str, options: Sequence[str]) -> Choice:
+    """Return a choice without reasons: how the labs wrote it before there were other bets."""
+    return Choice(text, options)
 
 
 @dataclass(frozen=True)
@@ -81,12 +79,36 @@ class Preset:
 
 
 @dataclass(frozen=True)
+class Goal:
+    """Something to bring about: a sentence that asks for it, and how to tell that it is met.
+
+    Attributes
+    ----------
+    text : str
+        As in "Make the naive test right without touching the ICC".
+    met : callable
+        ``met(state, data, fits)``; on state and fits alone, so that what was met is shown at once.
+    solution : mapping
+        Fields of a state that meets it, for "Show me", and for a test.
+    """
+
+    text: str
+    met: Callable[[Any, Any, Any], bool]
+    solution: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
 class Statistic:
-    """One number of a replicate, to be collected into a sampling distribution."""
+    """One number of a replicate, to be collected into a sampling distribution.
+
+    ``lifts`` names the item that the number is lifted out of when one sample is drawn, as
+    ``"panel/mark"`` or ``"panel/mark/item"``; none: the middle of the hero.
+    """
 
     name: str
     label: str
-    color: Meaning = "partial"
+    color: Meaning = "model"
+    lifts: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,11 +123,17 @@ class Lab:
         Frozen dataclass of the controls; must have an int field ``seed``.
     simulate, fit, scene : callable
         ``simulate(state)``, ``fit(data)``, ``scene(state, data, fits)``; pure.
-    question : Question
-        The prediction gate.
+    question : Choice, Place or Curve
+        The bet.
     alt : str
         What the first picture shows, for readers who do not see it.
+    main : sequence of str
+        The one or two controls that are always in sight; the others are under "More". By default
+        the first two.
+    goals : sequence of Goal
     presets : sequence of Preset
+    reveal : mapping
+        Fields that the reveal sets, half a second after the bet: one watches the state change.
     statistics : sequence of Statistic
         What a replicate collects; empty: the lab has no replicate buttons.
     measure : callable, optional
@@ -118,7 +146,7 @@ class Lab:
     statistics_label : str
         What stands at the axis of the sampling distributions, with its unit.
     truth_label : str
-        What the third stage's button says, as "Show the rest of the season".
+        What is shown as the third stage, as "the rest of the season".
     """
 
     name: str
@@ -127,15 +155,18 @@ class Lab:
     simulate: Callable[[Any], Any]
     fit: Callable[[Any], Any]
     scene: Callable[[Any, Any, Any], Scene]
-    question: Question
+    question: Bet
     alt: str
+    main: Sequence[str] = ()
+    goals: Sequence[Goal] = ()
     presets: Sequence[Preset] = ()
+    reveal: Mapping[str, Any] = field(default_factory=dict)
     statistics: Sequence[Statistic] = ()
     measure: Callable[[Any, Any, Any], Mapping[str, float]] | None = None
     truth_of: Callable[[Any], Mapping[str, float]] | None = None
     measure_many: Callable[[Any, Sequence[int]], Mapping[str, np.ndarray]] | None = None
     statistics_label: str = "value"
-    truth_label: str = "Show the truth"
+    truth_label: str = "the truth"
     new_sample_label: str = "New sample"
 
     def __post_init__(self) -> None:
@@ -144,6 +175,12 @@ class Lab:
             raise ValueError(f"Lab {self.name!r} has {len(shown)} controls; use {MAX_CONTROLS}.")
         if "seed" not in {f.name for f in fields(self.state)}:
             raise ValueError(f"Lab {self.name!r}: the state needs a field `seed: int`.")
+
+    @cached_property
+    def main_controls(self) -> tuple[str, ...]:
+        """The fields whose controls are always in sight."""
+        inputs = [name for name, control in self.controls.items() if control.kind != "drag"]
+        return tuple(self.main or inputs[:2])
 
     @cached_property
     def controls(self) -> dict[str, Control]:
@@ -169,15 +206,21 @@ class Lab:
 
     def run(self, state: Any) -> Scene:
         """Simulate, fit and describe: the whole way from state to scene."""
+        return self.run_with_goals(state)[0]
+
+    def run_with_goals(self, state: Any) -> tuple[Scene, list[bool]]:
+        """Return the scene, and for each goal whether this state meets it."""
         data = self.simulate(state)
-        return self.scene(state, data, self.fit(data))
+        fits = self.fit(data)
+        met = [bool(goal.met(state, data, fits)) for goal in self.goals]
+        return self.scene(state, data, fits), met
 
     def replicate(self, state: Any, start: int, count: int) -> dict[str, list[float]]:
         """Measure ``count`` fresh samples, numbered from ``start``; the same numbers each time."""
         seeds = [replicate_seed(state.seed, start + i) for i in range(count)]
         if self.measure_many is not None:
             many = self.measure_many(state, seeds)
-            return {s.name: [float(v) for v in many[s.name]] for s in self.statistics}
+            return {s.name: np.asarray(many[s.name], float).tolist() for s in self.statistics}
         rows = []
         for seed in seeds:
             sample = replace(state, seed=seed)

@@ -4,7 +4,7 @@ import subprocess
 
 import pytest
 
-from mixedlab.labs import front_end
+from mixedlab.labs.kit import front_end
 
 
 def test_modules_come_after_those_they_import():

@@ -3,7 +3,7 @@ import json
 import numpy as np
 import pytest
 
-from mixedlab.labs.scene import Axis, Bars, Cells, Dots, Drag, Lines, Panel, Scene, plain
+from mixedlab.labs.kit.scene import Axis, Bars, Cells, Dots, Drag, Lines, Panel, Scene, plain
 from tests.labs import every_mark
 from tests.labs.fuzz import check_lab, check_panel, check_scene
 

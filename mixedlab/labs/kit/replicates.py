@@ -1,7 +1,8 @@
 """The panel of sampling distributions: what repeated samples say of each statistic.
 
-One row a statistic, all on one axis. Few values are drawn one by one as stacked dots, so that
-the reader sees each new sample land; many become a histogram. The truth is a dashed line.
+One row a statistic, all on one axis, each with a height of its own. Few values are drawn one by
+one as stacked dots, so that the reader sees each new sample land; many become a histogram. The
+truth is a dashed line.
 """
 
 from __future__ import annotations
@@ -11,8 +12,8 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from mixedlab.labs.lab import Lab
-from mixedlab.labs.scene import Axis, Bars, Dots, Lines, Mark, Panel, Texts
+from mixedlab.labs.kit.lab import Lab
+from mixedlab.labs.kit.scene import Axis, Bars, Dots, Lines, Mark, Panel, Texts
 
 N_BINS = 40
 TALLEST_STACK = 10
@@ -44,13 +45,15 @@ def distribution_panel(
     edges = np.linspace(low, high, N_BINS + 1)
     n = max((len(v) for v in kept.values()), default=0)
     counts = {name: np.histogram(v, edges)[0] for name, v in kept.items()}
-    tallest = max(TALLEST_STACK, *(int(c.max()) for c in counts.values()))
+    many = max(int(c.max()) for c in counts.values()) > TALLEST_STACK
 
     marks: list[Mark] = [_floors(len(lab.statistics), low, high)]
     for row, statistic in enumerate(lab.statistics):
         floor = len(lab.statistics) - 1 - row
         v = kept[statistic.name]
-        marks += _row(statistic, v, edges, counts[statistic.name], tallest, floor)
+        # Each row has a scale of its own, so that a narrow neighbour crushes none.
+        tallest = max(TALLEST_STACK, int(counts[statistic.name].max()))
+        marks += _row(statistic, v, edges, counts[statistic.name], tallest, floor, many)
         if math.isfinite(where := truth.get(statistic.name, math.nan)):
             marks.append(_upright(f"truth-{statistic.name}", where, floor, dashed=True))
     return Panel(
@@ -96,9 +99,9 @@ def nice_range(values: np.ndarray) -> tuple[float, float]:
     )
 
 
-def _row(statistic, values, edges, counts, tallest, floor) -> list[Mark]:
+def _row(statistic, values, edges, counts, tallest, floor, many) -> list[Mark]:
     height = _HEADROOM - _BASE
-    if tallest <= TALLEST_STACK:
+    if not many:
         bins = np.clip(np.searchsorted(edges, values, side="right") - 1, 0, N_BINS - 1)
         level = np.array([np.sum(bins[:i] == bin) for i, bin in enumerate(bins)], dtype=float)
         body: Mark = Dots(
@@ -108,6 +111,7 @@ def _row(statistic, values, edges, counts, tallest, floor) -> list[Mark]:
             x=(edges[bins] + edges[bins + 1]) / 2,
             y=floor + _BASE + height * (level + 0.5) / tallest,
             size=3,
+            starts_from="top",
             hover=[f"sample {i + 1}: {v:.4g}" for i, v in enumerate(values)],
         )
     else:
@@ -127,7 +131,8 @@ def _row(statistic, values, edges, counts, tallest, floor) -> list[Mark]:
         marks.append(
             _upright(f"mean-{statistic.name}", float(values.mean()), floor, color=statistic.color)
         )
-    text = f"{statistic.label}: {_figures(values)}"
+    mean = f": mean {values.mean():.3g}" if values.size else ""
+    text = f"{statistic.label}{mean}".replace("-", "−")
     marks.append(
         Texts(
             key=f"text-{statistic.name}",
@@ -145,7 +150,7 @@ def _row(statistic, values, edges, counts, tallest, floor) -> list[Mark]:
 def _floors(rows: int, low: float, high: float) -> Lines:
     return Lines(
         key="floors",
-        color="muted",
+        color="guide",
         x=[[low, high]] * (rows - 1),
         y=[[row + _BASE] * 2 for row in range(1, rows)],
         width=1,

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mixedlab.labs.lab import MAX_SEED, Lab, replicate_seed, slider
+from mixedlab.labs.kit.lab import MAX_SEED, Lab, replicate_seed, slider
 from mixedlab.labs.regression_to_the_mean import LAB as SMALL
 from tests.labs import every_mark
 from tests.labs.fuzz import patient

@@ -9,13 +9,14 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, replace
 from typing import Any
 
 from mixedlab.labs import catalogue
-from mixedlab.labs.distributions import describe_distribution, distribution_panel
-from mixedlab.labs.lab import MAX_SEED, Lab, Preset
-from mixedlab.labs.scene import Scene, panel_to_dict
+from mixedlab.labs.kit.bet import bet_to_dict
+from mixedlab.labs.kit.lab import MAX_SEED, Lab, Preset, replicate_seed
+from mixedlab.labs.kit.replicates import describe_distribution, distribution_panel
+from mixedlab.labs.kit.scene import panel_to_dict
 
 MOST_AT_ONCE = 500
 MOST_REPLICATES = 20_000
@@ -27,7 +28,10 @@ def describe(lab: Lab) -> dict[str, Any]:
     return {
         "name": lab.name,
         "title": lab.title,
-        "question": {"text": lab.question.text, "options": list(lab.question.options)},
+        "bet": bet_to_dict(lab.question),
+        "reveal": dict(lab.reveal),
+        "goals": [{"text": g.text, "solution": dict(g.solution)} for g in lab.goals],
+        "truth": lab.truth_label,
         "controls": [
             {
                 "field": name,
@@ -69,7 +73,7 @@ def answer(message: Any, lab: Lab | None = None) -> dict[str, Any]:
         raw = message.get("state")
         state = lab.clean(raw if isinstance(raw, Mapping) else {})
         if reply["kind"] == "scene":
-            reply |= {"state": asdict(state), "scene": finite_dict(lab.run(state))}
+            reply |= scene_reply(lab, state)
         elif reply["kind"] == "replicate":
             reply |= _replicate(lab, state, message)
         else:
@@ -90,24 +94,42 @@ def answer_json(text: str) -> str:
         message = json.loads(text)
     except (TypeError, ValueError):
         message = {}
-    return json.dumps(answer(message), default=str)
+    return json_of(answer(message), message)
 
 
-def finite_dict(scene: Scene) -> dict[str, Any]:
-    """Return a scene as plain data.
+def json_of(reply: Mapping[str, Any], message: Any = None) -> str:
+    """Write a reply as JSON; where it holds a number that JSON cannot, say so in its place."""
+    try:
+        return json.dumps(reply, allow_nan=False, separators=(",", ":"))
+    except ValueError:
+        return json.dumps(unsound(reply, message))
 
-    Raises ``ValueError`` that names panel and mark where a number is not finite, since neither
-    JSON nor a picture can hold it.
-    """
-    plain = scene.to_dict()
-    for panel in plain["panels"]:
-        for mark in panel["marks"]:
-            if not _all_finite(mark):
-                raise ValueError(
-                    f"The mark {mark['key']!r} of the panel {panel['key']!r} holds a number that "
-                    "is not finite."
-                )
-    return plain
+
+def scene_reply(lab: Lab, state: Any) -> dict[str, Any]:
+    """Return a state, its scene, and which goals it meets."""
+    scene, met = lab.run_with_goals(state)
+    return {"state": asdict(state), "scene": scene.to_dict(), "met": met}
+
+
+def unsound(reply: Mapping[str, Any], message: Any) -> dict[str, Any]:
+    """Say which panel and mark holds a number that is not finite: JSON and pictures hold none."""
+    scene = reply.get("scene") or {}
+    panels = [*scene.get("panels", ()), *filter(None, [reply.get("panel")])]
+    places = [
+        f"the mark {mark['key']!r} of the panel {panel['key']!r}"
+        for panel in panels
+        for mark in panel["marks"]
+        if not _all_finite(mark)
+    ]
+    words = f"{places[0][0].upper()}{places[0][1:]}" if places else "The answer"
+    message = message if isinstance(message, Mapping) else {}
+    return {
+        "id": reply.get("id"),
+        "kind": "error",
+        "message": f"{words} holds a number that is not finite.",
+        "lab": message.get("lab"),
+        "state": message.get("state"),
+    }
 
 
 def in_words(error: Exception) -> str:
@@ -135,7 +157,10 @@ def _replicate(lab: Lab, state: Any, message: Mapping[str, Any]) -> dict[str, An
     for name, numbers in fresh.items():
         values[name] = values[name][:start] + _numbers(numbers)
     truth = lab.truth_of(state) if lab.truth_of else {}
-    return {
+    shown = {}
+    if message.get("show") is True:  # so that one sees the estimate leave its sample
+        shown["sample"] = scene_reply(lab, replace(state, seed=replicate_seed(state.seed, start)))
+    return shown | {
         "values": values,
         "panel": panel_to_dict(distribution_panel(lab, values, truth)),
         "summary": describe_distribution(lab, values),

@@ -1,30 +1,23 @@
-"""Scenes drawn by matplotlib: the picture that stands in a page before the lab is live.
+"""Scenes drawn by matplotlib: an ordinary figure for a notebook, slides or paper.
 
-`pictures` gives inline SVG in the page's own colours, for the box that `shell` lays out: matplotlib
-draws with stand-in colours, which are then replaced by the CSS variables of ``front/lab.css``. The
-marks of each stage are groups that the style sheet shows when their stage has come. `figure` gives
-an ordinary figure for a notebook, slides or paper.
+`figure` draws one row of panels, the hero the widest, with a legend below. The page's own
+picture is ``svg.py``'s.
 """
 
 from __future__ import annotations
 
-import io
-import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from html import escape
-from itertools import count
 from typing import TYPE_CHECKING, Any, get_args
 
 import matplotlib as mpl
 import numpy as np
-from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.collections import LineCollection, PatchCollection, PolyCollection
 from matplotlib.figure import Figure
 from matplotlib.markers import MarkerStyle
 from matplotlib.patches import FancyArrowPatch, Rectangle
 
-from mixedlab.labs.scene import (
+from mixedlab.labs.kit.scene import (
     Arrows,
     Axis,
     Bands,
@@ -38,17 +31,19 @@ from mixedlab.labs.scene import (
     Stage,
     Texts,
 )
-from mixedlab.labs.shell import panel_ratio
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-ROW_PX = 720  # width of a page's column: what a row of panels is drawn for
+RATIO = 2.1  # a row's width over its height
+HERO = 1.6  # the hero's width over a helper's
 FONT_PX = 12.5
 TEXT_TINT = 0.5  # words take half their colour from the ink, so that pale ones can be read
 STAGES: tuple[str, ...] = get_args(Stage)
 
 PALETTE = {
+    "own": "#d55e00", "model": "#0072b2", "everyone": "#009e73", "yours": "#cc79a7",
+    "guide": "#b4bcc6",
     "data": "#5d6773", "truth": "#000000", "complete": "#009e73", "none": "#d55e00",
     "partial": "#0072b2", "within": "#0072b2", "between": "#d55e00", "naive": "#e69f00",
     "robust": "#009e73", "accent": "#cc79a7", "warning": "#d55e00", "muted": "#b4bcc6",
@@ -56,6 +51,11 @@ PALETTE = {
     "heat-zero": "#f7f7f5", "heat-high": "#0072b2", "heat-below": "#d55e00",
 }  # fmt: skip
 """Light colours by name: those of ``front/lab.css``, Okabe and Ito's by meaning."""
+
+HUES = (
+    "#8a6d3b", "#5b7f2f", "#2f7f77", "#4a6fa5", "#7a5ca8", "#a4508b", "#a85454", "#6b6f76",
+)  # fmt: skip
+"""Groups' hues on light paper: those of ``front/lab.css``."""
 
 _MARKERS = {"circle": "o", "square": "s", "diamond": "D", "triangle": "^", "cross": "x"}
 _HEAT_STEPS = 100
@@ -67,6 +67,12 @@ class _Paper:
     def __call__(self, name: str) -> str:
         return PALETTE[name]
 
+    def of(self, mark: Mark) -> Any:
+        """Return a mark's colour, or its items' where they have hues."""
+        if mark.hues is None or len(mark.hues) == 0:
+            return PALETTE[mark.color]
+        return [HUES[hue % len(HUES)] for hue in mark.hues]
+
     def heat(self, end: str, share: float) -> tuple[float, ...]:
         return self._between("heat-zero", end, share)
 
@@ -76,34 +82,6 @@ class _Paper:
     def _between(self, start: str, end: str, share: float) -> tuple[float, ...]:
         a, b = (np.array(mpl.colors.to_rgb(PALETTE[name])) for name in (start, end))
         return tuple(a + share * (b - a))
-
-
-class _Page:
-    """Stand-in colours, each of which becomes a CSS expression of the page."""
-
-    def __init__(self) -> None:
-        self.css: dict[str, str] = {}
-        self._number = count(1)
-
-    def __call__(self, name: str) -> str:
-        return self._stand_in(f"var(--ml-{name})")
-
-    def heat(self, end: str, share: float) -> str:
-        percent = round(100 * share)
-        mix = f"color-mix(in oklab, var(--ml-{end}) {percent}%, var(--ml-heat-zero))"
-        return self._stand_in(mix)
-
-    def text(self, name: str) -> str:
-        tint = round(100 * TEXT_TINT)
-        return self._stand_in(f"color-mix(in srgb, var(--ml-{name}) {tint}%, var(--ml-ink))")
-
-    def _stand_in(self, css: str) -> str:
-        known = {value: key for key, value in self.css.items()}
-        if css in known:
-            return known[css]
-        color = f"#fe{next(self._number):04x}"
-        self.css[color] = css
-        return color
 
 
 def figure(scene: Scene, stage: Stage = "truth", width: float = 10.0) -> Figure:
@@ -122,12 +100,11 @@ def figure(scene: Scene, stage: Stage = "truth", width: float = 10.0) -> Figure:
     matplotlib.figure.Figure
         One row of panels with a legend below.
     """
-    total = sum(panel.width for panel in scene.panels)
-    ratio = panel_ratio(scene.panels[0].width / total) * total / scene.panels[0].width
+    ratio = RATIO if len(scene.panels) > 1 else 1.6
     shown = STAGES[: STAGES.index(stage) + 1]
     with mpl.rc_context(_settings(FONT_PX)):
         drawing = Figure((width, width / ratio + 0.5), layout="constrained")
-        shares = [panel.width for panel in scene.panels]
+        shares = [HERO if panel is scene.hero else 1 for panel in scene.panels]
         axes = drawing.subplots(1, len(scene.panels), width_ratios=shares, squeeze=False)[0]
         for ax, panel in zip(axes, scene.panels, strict=True):
             _draw_panel(ax, panel, _Paper(), shown)
@@ -150,45 +127,6 @@ def figure(scene: Scene, stage: Stage = "truth", width: float = 10.0) -> Figure:
     return drawing
 
 
-def pictures(scene: Scene, prefix: str = "lab", alt: str = "") -> dict[str, str]:
-    """Draw each panel as inline SVG for the page.
-
-    Parameters
-    ----------
-    scene : Scene
-    prefix : str
-        Starts every id in the SVG; must differ between the pictures of one page.
-    alt : str
-        What the picture shows; each panel's SVG has its title and this as its label.
-
-    Returns
-    -------
-    dict of panel key to str
-    """
-    total = sum(panel.width for panel in scene.panels)
-    return {
-        panel.key: _svg(panel, panel.width / total, f"{prefix}-{panel.key}", alt)
-        for panel in scene.panels
-    }
-
-
-def _svg(panel: Panel, share: float, prefix: str, alt: str) -> str:
-    width = ROW_PX * share
-    height = width / panel_ratio(share)
-    colors = _Page()
-    with mpl.rc_context(_settings(FONT_PX)):
-        drawing = Figure((width / 72, height / 72), dpi=72, layout="constrained")
-        drawing.get_layout_engine().set(w_pad=0.02, h_pad=0.02)
-        drawing.patch.set_visible(False)
-        _draw_panel(drawing.subplots(), panel, colors, STAGES)
-        file = io.StringIO()
-        FigureCanvasSVG(drawing).print_svg(
-            file, metadata={"Date": None, "Creator": None, "Format": None, "Type": None}
-        )
-    label = f"{panel.title}. {alt}".strip()
-    return _for_the_page(file.getvalue(), colors.css, prefix, label)
-
-
 def _settings(font: float) -> dict[str, Any]:
     return {
         "font.size": font,
@@ -197,8 +135,6 @@ def _settings(font: float) -> dict[str, Any]:
         "xtick.labelsize": font,
         "ytick.labelsize": font,
         "legend.fontsize": font * 0.9,
-        "svg.fonttype": "none",
-        "svg.hashsalt": "mixedlab",
         "axes.unicode_minus": True,
     }
 
@@ -211,7 +147,7 @@ def _draw_panel(ax: Axes, panel: Panel, colors: Any, stages: Sequence[str]) -> N
     for order, mark in enumerate(panel.marks):
         if mark.stage not in stages:
             continue
-        with _new_artists(ax, f"ml-stage-{mark.stage}", order) as named:
+        with _new_artists(ax, order) as named:
             handle = _DRAW[type(mark)](ax, mark, colors)
             if mark.name:
                 named(handle, mark.name)
@@ -252,13 +188,12 @@ def _ticks(axis: Any, put: Callable[..., Any], given: Axis) -> None:
 
 
 @contextmanager
-def _new_artists(ax: Axes, stage: str, order: int) -> Iterator[Callable[[Any, str], None]]:
-    """Group what is drawn meanwhile: same stage, in the scene's order, free to leave the frame."""
+def _new_artists(ax: Axes, order: int) -> Iterator[Callable[[Any, str], None]]:
+    """Put what is drawn meanwhile in the scene's order; a mark on the frame is drawn whole."""
     before = set(ax.get_children())
     label: list[tuple[Any, str]] = []
     yield lambda handle, name: label.append((handle, name))
     for artist in set(ax.get_children()) - before:
-        artist.set_gid(stage)
         artist.set_zorder(2 + order * 0.01)
         artist.set_clip_on(False)
         artist.set_label("_nolegend_")
@@ -270,7 +205,7 @@ def _new_artists(ax: Axes, stage: str, order: int) -> Iterator[Callable[[Any, st
 
 
 def _dots(ax: Axes, mark: Dots, colors: Any) -> Any:
-    color, closed = colors(mark.color), mark.filled and mark.shape != "cross"
+    color, closed = colors.of(mark), mark.filled and mark.shape != "cross"
     edge = colors("paper") if closed else color
     return ax.scatter(
         mark.x,
@@ -288,7 +223,7 @@ def _dots(ax: Axes, mark: Dots, colors: Any) -> Any:
 def _lines(ax: Axes, mark: Lines, colors: Any) -> Any:
     lines = LineCollection(
         [np.column_stack(item) for item in zip(mark.x, mark.y, strict=True)],
-        colors=colors(mark.color),
+        colors=colors.of(mark),
         linewidths=mark.width,
         linestyles=(0, (4, 3)) if mark.dashed else "solid",
         alpha=mark.opacity,
@@ -319,12 +254,12 @@ def _bands(ax: Axes, mark: Bands, colors: Any) -> Any:
         np.column_stack([np.r_[x, x[::-1]], np.r_[low, high[::-1]]])
         for x, low, high in zip(mark.x, mark.low, mark.high, strict=True)
     ]
-    bands = PolyCollection(outlines, facecolors=colors(mark.color), alpha=mark.opacity)
+    bands = PolyCollection(outlines, facecolors=colors.of(mark), alpha=mark.opacity)
     return ax.add_collection(bands, autolim=False)
 
 
 def _bars(ax: Axes, mark: Bars, colors: Any) -> Any:
-    color = colors(mark.color)
+    color = colors.of(mark)
     bars = PatchCollection(
         [
             Rectangle((x0, y0), x1 - x0, y1 - y0)
@@ -337,7 +272,7 @@ def _bars(ax: Axes, mark: Bars, colors: Any) -> Any:
     )
     ax.add_collection(bars, autolim=False)
     # A marker at no place: a line without points would count as one at the figure's corner.
-    return ax.plot([np.nan], [np.nan], "s", color=color)[0]
+    return ax.plot([np.nan], [np.nan], "s", color=color if isinstance(color, str) else color[0])[0]
 
 
 def _cells(ax: Axes, mark: Cells, colors: Any) -> Any:
@@ -390,28 +325,3 @@ _DRAW: dict[type[Mark], Callable[..., Any]] = {
     Cells: _cells,
     Texts: _texts,
 }
-
-
-# ---- from matplotlib's SVG to the page's
-
-
-def _for_the_page(svg: str, css: dict[str, str], prefix: str, label: str) -> str:
-    """Drop what only a file of its own needs; name ids, colours and fonts as the page does."""
-    svg = svg[svg.index("<svg") :]
-    svg = re.sub(r"<metadata>.*?</metadata>|<!--.*?-->", "", svg, flags=re.DOTALL)
-    svg = re.sub(r"<style.*?</style>", "", svg, flags=re.DOTALL)
-    svg = re.sub(r'<g id="(ml-stage-\w+)">', r'<g class="\1">', svg)
-    known = f"{prefix}-"
-    svg = re.sub(r'\bid="', f'id="{known}', svg)
-    svg = re.sub(r'(xlink:href=")#', rf"\1#{known}", svg)
-    svg = re.sub(r"url\(#", f"url(#{known}", svg)
-    svg = re.sub(r"#fe[0-9a-f]{4}", lambda match: css[match[0]], svg)
-    svg = re.sub(r"font: (?:\w+ )?([\d.]+)px [^;\"]*", r"font-size: \1px", svg)
-    svg = re.sub(r"font-family: [^;\"]*;? ?", "", svg)
-    box = re.search(r'viewBox="([^"]*)"', svg)[1]
-    head = (
-        f'<svg viewBox="{box}" role="img" aria-label="{escape(label, quote=True)}" '
-        'xmlns:xlink="http://www.w3.org/1999/xlink">'
-    )
-    svg = re.sub(r"<svg[^>]*>", head.replace("\\", r"\\"), svg, count=1, flags=re.DOTALL)
-    return re.sub(r">\s+<", "><", re.sub(r"[ \n]+", " ", svg)).strip()

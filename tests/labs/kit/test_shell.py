@@ -6,8 +6,8 @@ from html.parser import HTMLParser
 import pytest
 
 from mixedlab.labs import catalogue
-from mixedlab.labs.scene import Dots
-from mixedlab.labs.shell import has_truth, legend_marks, panel_ratio, shell, swatch
+from mixedlab.labs.kit.scene import Dots
+from mixedlab.labs.kit.shell import has_truth, legend_marks, panel_ratio, shell, swatch
 from tests.labs import every_mark
 
 LABS = [every_mark.LAB, *map(catalogue.get, catalogue.names())]

@@ -16,10 +16,10 @@ from typing import Any
 import anywidget
 import traitlets as t
 
-from mixedlab.labs import front_end, serve
-from mixedlab.labs.lab import Control, Lab
-from mixedlab.labs.scene import Scene
-from mixedlab.labs.shell import shell
+from mixedlab.labs.kit import front_end, protocol
+from mixedlab.labs.kit.lab import Control, Lab
+from mixedlab.labs.kit.scene import Scene
+from mixedlab.labs.kit.shell import shell
 
 
 class LabWidget(anywidget.AnyWidget):
@@ -43,7 +43,7 @@ class LabWidget(anywidget.AnyWidget):
     _lab: Lab
 
     def __init__(self, **state: Any) -> None:
-        known = serve.state_fields(self._lab)
+        known = protocol.state_fields(self._lab)
         for name in state:
             if name not in known:
                 nearest = get_close_matches(name, known, n=1)
@@ -52,7 +52,7 @@ class LabWidget(anywidget.AnyWidget):
         super().__init__(
             lab=self._lab.name,
             shell=shell(self._lab),
-            description=serve.describe(self._lab) | {"share": "python"},
+            description=protocol.describe(self._lab) | {"share": "python"},
             **state,
         )
         self.on_msg(self._answer)
@@ -60,7 +60,7 @@ class LabWidget(anywidget.AnyWidget):
     @property
     def state(self) -> Any:
         """The lab's state as it stands."""
-        fields = serve.state_fields(self._lab)
+        fields = protocol.state_fields(self._lab)
         return self._lab.clean({name: getattr(self, name) for name in fields})
 
     @property
@@ -69,7 +69,7 @@ class LabWidget(anywidget.AnyWidget):
         return self._lab.run(self.state)
 
     def _answer(self, _widget: Any, message: Any, _buffers: Any) -> None:
-        self.send(serve.answer(message, self._lab))
+        self.send(protocol.answer(message, self._lab))
 
 
 def make_widget(lab: Lab, **state: Any) -> LabWidget:

@@ -3,8 +3,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mixedlab.labs.distributions import describe_distribution, distribution_panel, nice_range
-from mixedlab.labs.scene import Bars, Dots
+from mixedlab.labs.kit.replicates import describe_distribution, distribution_panel, nice_range
+from mixedlab.labs.kit.scene import Bars, Dots
 from tests.labs import every_mark
 from tests.labs.fuzz import check_panel, patient
 
