@@ -159,7 +159,7 @@ def scene(state: State, batting: Batting, fits: Fits) -> Scene:
         ask=f"You have seen {count(batting.at_bats, 'at-bat')} of each player. Where will he be "
         "for the rest of the season? Grab a dot and pull: all 18 come along.",
         headline=f"{percent(fits.mixed.pooling)} of the spread is luck",
-        headline_truth=f"pulled {percent(best)} of the way, they miss least",
+        headline_truth=f"pulled {percent(best)} of the way: least error",
         answer=fits.mixed.pooling,
         answer_truth=best,
         summary=f"{told} {outcome}",

@@ -42,7 +42,7 @@ TEXT_TINT = 0.5  # words take half their colour from the ink, so that pale ones 
 STAGES: tuple[str, ...] = get_args(Stage)
 
 PALETTE = {
-    "own": "#d55e00", "model": "#0072b2", "everyone": "#009e73", "yours": "#cc79a7",
+    "own": "#d55e00", "model": "#0072b2", "everyone": "#009e73", "yours": "#b8498f",
     "guide": "#b4bcc6",
     "data": "#5d6773", "truth": "#000000", "complete": "#009e73", "none": "#d55e00",
     "partial": "#0072b2", "within": "#0072b2", "between": "#d55e00", "naive": "#e69f00",

@@ -67,6 +67,11 @@ def answer(message: Any, lab: Lab | None = None) -> dict[str, Any]:
         The lab that is meant; by default the one the message names.
     """
     message = message if isinstance(message, Mapping) else {}
+    reply = _reply(message, lab)
+    return reply if _is_sound(reply) else unsound(reply, message)
+
+
+def _reply(message: Mapping[str, Any], lab: Lab | None) -> dict[str, Any]:
     reply: dict[str, Any] = {"id": message.get("id"), "kind": message.get("kind")}
     try:
         lab = lab or catalogue.get(message.get("lab"))
@@ -94,7 +99,8 @@ def answer_json(text: str) -> str:
         message = json.loads(text)
     except (TypeError, ValueError):
         message = {}
-    return json_of(answer(message), message)
+    message = message if isinstance(message, Mapping) else {}
+    return json_of(_reply(message, None), message)
 
 
 def json_of(reply: Mapping[str, Any], message: Any = None) -> str:
@@ -109,6 +115,14 @@ def scene_reply(lab: Lab, state: Any) -> dict[str, Any]:
     """Return a state, its scene, and which goals it meets."""
     scene, met = lab.run_with_goals(state)
     return {"state": asdict(state), "scene": scene.to_dict(), "met": met}
+
+
+def _is_sound(reply: Mapping[str, Any]) -> bool:
+    try:
+        json.dumps(reply, allow_nan=False)
+    except ValueError:
+        return False
+    return True
 
 
 def unsound(reply: Mapping[str, Any], message: Any) -> dict[str, Any]:

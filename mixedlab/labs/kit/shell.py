@@ -24,6 +24,10 @@ from mixedlab.labs.kit.svg import swatch
 # A choice whose options do not fit into one row becomes a drop-down list.
 MOST_SEGMENT_LETTERS = 40
 PADDING = 3  # letters' worth of room in a segment
+ENLARGE = (
+    '<svg viewBox="0 0 16 16" aria-hidden="true">'
+    '<path d="M6 2H2v4M2 2l5 5M10 14h4v-4M14 14L9 9"/></svg>'
+)
 
 
 def shell(lab: Lab, pictures: Mapping[str, str] | None = None) -> str:
@@ -199,7 +203,7 @@ def _panel(panel: Panel, hero: bool, panels: int, picture: str) -> str:
     headline = '<p class="ml-headline" data-ml="headline"></p>' if hero else ""
     swap = (
         f'<button type="button" class="ml-swap" data-ml="swap" aria-label="Enlarge: '
-        f'{_(panel.title)}" title="Enlarge"></button>'
+        f'{_(panel.title)}" title="Enlarge">{ENLARGE}</button>'
         if panels > 1
         else ""
     )

@@ -39,7 +39,7 @@ def test_mean_and_truth_stand_where_they_are():
     assert panel["mean-mean"].x == [[3.0, 3.0]]
     truth = panel["truth-mean"]
     assert (truth.x, truth.stage, truth.dashed) == ([[5.0, 5.0]], "truth", True)
-    assert panel["text-mean"].text == ["Mean of x: mean 3, sd 2.65"]
+    assert panel["text-mean"].text == ["Mean of x: mean 3"]
 
 
 def test_words_count_what_failed():

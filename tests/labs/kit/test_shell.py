@@ -6,8 +6,10 @@ from html.parser import HTMLParser
 import pytest
 
 from mixedlab.labs import catalogue
+from mixedlab.labs.kit.bet import Choice
 from mixedlab.labs.kit.scene import Dots
-from mixedlab.labs.kit.shell import has_truth, legend_marks, panel_ratio, shell, swatch
+from mixedlab.labs.kit.shell import has_truth, legend_marks, shell
+from mixedlab.labs.kit.svg import swatch
 from tests.labs import every_mark
 
 LABS = [every_mark.LAB, *map(catalogue.get, catalogue.names())]
@@ -94,7 +96,15 @@ def test_every_control_is_there_and_waits(page):
 
 def test_question_options_presets_and_panels_are_there(page):
     lab, document = page
-    assert [e["text"] for e in document.parts("option")] == list(lab.question.options)
+    bet = lab.question
+    told = [e["text"] for e in document.parts("option")]
+    if isinstance(bet, Choice):
+        pairs = zip(bet.labels, bet.reasons, strict=True)
+        assert told == [label + reason for label, reason in pairs]
+    else:
+        assert told == []
+        assert len(document.parts("bet-done")) == 1
+    assert len(document.parts("goal")) == len(lab.goals)
     assert [e["text"] for e in document.parts("preset")] == [p.label for p in lab.presets]
     panels = [panel.key for panel in lab.run(lab.state()).panels]
     assert [e["data-panel"] for e in document.parts("panel")] == panels
@@ -127,9 +137,27 @@ def test_text_never_becomes_html():
     assert "That &quot;one&quot;" in text
 
 
-def test_the_place_of_the_outcome_fits_the_longest():
-    text = shell(every_mark.LAB)
-    assert "You said: Neither of the two. The height is 2.0. The truth is 0.9 of it." in text
+def test_one_panel_is_the_hero_and_carries_the_headline(page):
+    _, document = page
+    heroes = [e for e in document.parts("panel") if "data-hero" in e]
+    assert len(heroes) == 1
+    (headline,) = document.parts("headline")
+    assert heroes[0] in headline["within"]
+    assert headline["text"] == ""
+
+
+def test_one_or_two_controls_are_in_sight_and_the_others_folded(page):
+    lab, document = page
+    folded = [
+        e["data-field"]
+        for e in document.parts("control")
+        if any(w.get("data-ml") == "more" for w in e["within"])
+    ]
+    shown = [name for name, control in lab.controls.items() if control.kind != "drag"]
+    assert set(folded) == set(shown) - set(lab.main_controls)
+    assert 0 < len(lab.main_controls) <= 2
+    (seed,) = document.parts("seed")
+    assert any(w.get("data-ml") == "menu" for w in seed["within"])
 
 
 def test_pictures_stand_in_their_panels():
@@ -143,11 +171,6 @@ def test_without_truth_there_is_no_button_for_it():
     )
     assert not has_truth([lab.run(lab.state())])
     assert 'data-ml="truth"' not in shell(lab)
-
-
-def test_panels_of_a_row_are_equally_high():
-    heights = {share / panel_ratio(share) for share in (0.2, 0.3, 0.5)}
-    assert max(heights) == pytest.approx(min(heights))
 
 
 @pytest.mark.parametrize("shape", ["circle", "square", "diamond", "triangle", "cross"])
