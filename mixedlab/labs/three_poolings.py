@@ -276,12 +276,12 @@ LAB = Lab(
             {"dial": 0.85},
         ),
         Goal(
-            "Let every player speak for himself: the best dial below 0.1",
+            "Make own averages the best guess",
             lambda state, data, fits: best_dial(data, fits) < 0.1,
             {"at_bats": 500, "spread": 2},
         ),
         Goal(
-            "Let one guess for all be the best",
+            "Make one guess for all the best",
             lambda state, data, fits: best_dial(data, fits) > 0.98,
             {"spread": 0},
         ),
@@ -294,5 +294,5 @@ LAB = Lab(
     ),
     statistics_label="total error (1 = one player's luck)",
     measure=measure,
-    truth_label="the rest of the season",
+    truth_label="Show the rest of the season",
 )

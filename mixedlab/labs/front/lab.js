@@ -363,7 +363,8 @@ class LabView {
     if (truth) {
       truth.disabled = open;
       truth.setAttribute("aria-pressed", String(this.stage === 2));
-      setText(truth, `${this.stage === 2 ? "Hide" : "Show"} ${this.description.truth}`);
+      const { truth: label } = this.description;
+      setText(truth, this.stage === 2 ? label.replace(/^Show/, "Hide") : label);
     }
     const made = this.answer !== null && this.answer !== SKIPPED;
     setText(this.part("said"), made ? this.bet.words(this.answer) : "");

@@ -146,7 +146,7 @@ class Lab:
     statistics_label : str
         What stands at the axis of the sampling distributions, with its unit.
     truth_label : str
-        What is shown as the third stage, as "the rest of the season".
+        What the third stage's button says, as "Show the rest of the season".
     """
 
     name: str
@@ -166,7 +166,7 @@ class Lab:
     truth_of: Callable[[Any], Mapping[str, float]] | None = None
     measure_many: Callable[[Any, Sequence[int]], Mapping[str, np.ndarray]] | None = None
     statistics_label: str = "value"
-    truth_label: str = "the truth"
+    truth_label: str = "Show the truth"
     new_sample_label: str = "New sample"
 
     def __post_init__(self) -> None:

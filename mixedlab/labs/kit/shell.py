@@ -146,7 +146,7 @@ def _gate(lab: Lab, scenes: list[Scene]) -> str:
         )
     truth = (
         '<button type="button" class="ml-button ml-truth" data-ml="truth" aria-pressed="false" '
-        f"disabled>Show {_(lab.truth_label)}</button>"
+        f"disabled>{_(lab.truth_label)}</button>"
         if has_truth(scenes)
         else ""
     )
