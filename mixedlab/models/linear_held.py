@@ -9,36 +9,26 @@ their signs, so that the rest is minimised without constraints.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mixedlab.engine.optimise import minimise
 from mixedlab.engine.profiled import Evaluation, ProfiledDeviance
+from mixedlab.engine.quasi_newton import descend, hessian_by_differences, plain
 from mixedlab.inference.contract import LinearModel, Parameter
 
 Array = NDArray[np.float64]
 
-# Deviances are wanted to this accuracy: then zeta = 2 is right to 3e-9.
-_TOLERANCE = 1e-8
-
-
-@dataclass(frozen=True)
-class _Point:
-    """Value, gradient and quasi-Newton curvature, as the minimiser wants them."""
-
-    value: float
-    gradient: Array
-    hessian: Array
+# Deviances are wanted to this accuracy: then zeta = 2 is right to 3e-8.
+_TOLERANCE = 1e-7
 
 
 class VarianceHeld:
     """The deviance with one sd, correlation or sigma held: minimised over all other parameters.
 
     The free entries are those of each term's M, with rows in units of the columns' root mean
-    square, and ``log sigma`` unless sigma itself is held. The gradient is exact; the curvature is
-    a BFGS approximation, kept from one value of the parameter to the next.
+    square, and ``log sigma`` unless sigma itself is held.
     """
 
     def __init__(self, fit: LinearModel, problem: ProfiledDeviance, parameter: Parameter) -> None:
@@ -54,8 +44,6 @@ class VarianceHeld:
         ]
         self.lowest = fit.criterion
         self.first_step = self._first_step()
-        self._hessian: Array | None = None
-        self._last: tuple[Array, Array] | None = None
 
     def _first_step(self) -> float:
         """About a third of a standard error, as many rows and groups would give."""
@@ -84,26 +72,15 @@ class VarianceHeld:
 
     def minimum(self, value: float, start: Array) -> tuple[float, Array]:
         """Lowest deviance with the parameter at ``value``, and the free entries there."""
-        self._last = None
-        if self._hessian is None:
-            self._hessian = self._differences(value, start)
-        found = minimise(lambda free: self._evaluate(value, free), start, tol=_TOLERANCE)
-        return found.at.value, found.x
+        objective = plain(lambda free: self.deviance(value, free))
+        free, at = descend(objective, start, self._curvature, enough=_TOLERANCE)
+        return at.value, free
 
-    def _evaluate(self, value: float, free: Array) -> _Point:
-        deviance, gradient = self.deviance(value, free)
-        if not np.isfinite(deviance):
-            return _Point(np.inf, np.zeros_like(free), self._hessian)
-        if self._last is not None:
-            self._hessian = _bfgs(self._hessian, free - self._last[0], gradient - self._last[1])
-        self._last = (free, gradient)
-        return _Point(deviance, gradient, self._hessian)
-
-    def _differences(self, value: float, free: Array, step: float = 1e-5) -> Array:
-        here = [self.deviance(value, free + step * e)[1] for e in np.eye(free.size)]
-        back = [self.deviance(value, free - step * e)[1] for e in np.eye(free.size)]
-        hessian = (np.array(here) - np.array(back)) / (2 * step)
-        return (hessian + hessian.T) / 2
+    @cached_property
+    def _curvature(self) -> Array:
+        """Second derivatives in the free entries at the estimate, to begin each search with."""
+        at = self.parameter.estimate
+        return hessian_by_differences(lambda free: self.deviance(at, free)[1], self.start())
 
     def deviance(self, value: float, free: Array) -> tuple[float, Array]:
         """Deviance and its gradient in the free entries, with the parameter at ``value``."""
@@ -231,16 +208,3 @@ def _root(T: Array) -> Array:
     """Lower triangular L with ``L L' = T``, for T positive semidefinite."""
     values, vectors = np.linalg.eigh(T)
     return _lower(vectors * np.sqrt(np.maximum(values, 0.0)))
-
-
-def _bfgs(hessian: Array, step: Array, change: Array) -> Array:
-    """Powell's damped BFGS update: stays positive definite."""
-    moved = hessian @ step
-    curvature, predicted = float(step @ change), float(step @ moved)
-    if not predicted > 1e-300:
-        return hessian
-    if curvature < 0.1 * predicted:
-        share = 0.9 * predicted / (predicted - curvature)
-        change = share * change + (1.0 - share) * moved
-        curvature = float(step @ change)
-    return hessian - np.outer(moved, moved) / predicted + np.outer(change, change) / curvature
