@@ -86,32 +86,6 @@ def test_standardised_residuals(fit):
     assert leverage(fit).sum() == pytest.approx(fit.n_obs - np.trace(P))
 
 
-def test_curvature_against_differences_of_the_deviance():
-    fit = ml.lmm("y ~ x + (x | g)", table())
-    at = np.append(fit.optimum, np.log(fit.sigma**2))
-
-    def deviance(v):
-        return fit.problem(v[:-1], np.exp(v[-1])).value
-
-    k, h = at.size, 1e-3
-    E = np.eye(k) * h
-    expected = np.array(
-        [
-            [
-                deviance(at + a + b)
-                - deviance(at + a - b)
-                - deviance(at - a + b)
-                + deviance(at - a - b)
-                for b in E
-            ]
-            for a in E
-        ]
-    ) / (4 * h * h)
-    np.testing.assert_allclose(
-        fit.curvature().hessian, expected, atol=2e-4 * np.abs(expected).max()
-    )
-
-
 def test_too_many_crossed_effects_are_refused_in_words(monkeypatch):
     monkeypatch.setattr(blocks_module, "_LARGEST_BLOCK", 5)
     fit = ml.lmm("y ~ x + (1 | g) + (1 | h)", table())

@@ -258,14 +258,6 @@ def test_latent_residual_variance_of_log_links():
 # --- intervals of the variances
 
 
-def test_profile_intervals_of_an_intercept_and_a_slope():
-    # lme4's profile intervals of the same fit
-    fit = ml.glmm("use ~ age + urban + (urban | district)", ml.load("contraception"))
-    sds = ["sd (Intercept) | district", "sd urban[T.Y] | district"]
-    profile = fit.confint(method="profile", parameters=sds)
-    np.testing.assert_allclose(profile, [[0.4213296, 0.8202776], [0.4668123, 1.2450743]], atol=1e-4)
-
-
 def test_profile_and_wald_intervals():
     # lme4's profile intervals of the same fit
     df = ml.load("cbpp")

@@ -156,37 +156,6 @@ def test_offset_is_taken_off():
     np.testing.assert_allclose(moved.fitted, plain.fitted, rtol=1e-9)
 
 
-def test_refit_is_a_new_fit_of_the_response():
-    data = ml.load("sleepstudy")
-    fit = ml.lmm("Reaction ~ Days + (Days | Subject)", data)
-    y = fit.y[::-1].copy()
-    again = fit.refit(y)
-    fresh = ml.lmm("Reaction ~ Days + (Days | Subject)", data.assign(Reaction=y))
-    assert again.criterion == pytest.approx(fresh.criterion, abs=1e-8)
-    np.testing.assert_allclose(again.theta, fresh.theta, rtol=1e-3)
-    assert again.formula == fit.formula
-    assert again.reml == fit.reml
-
-
-def test_criterion_at_other_parameters():
-    fit = ml.lmm("Reaction ~ Days + (Days | Subject)", ml.load("sleepstudy"))
-    assert fit.deviance(fit.theta) == pytest.approx(fit.criterion, abs=1e-8)
-    assert fit.deviance(fit.theta, fit.sigma) == pytest.approx(fit.criterion, abs=1e-8)
-    assert fit.deviance(fit.theta, 1.1 * fit.sigma) > fit.criterion + 0.1
-    np.testing.assert_allclose(fit.vcov_at(fit.theta, fit.sigma), fit.vcov_beta, rtol=1e-8)
-    np.testing.assert_allclose(fit.vcov_at(fit.theta, 2 * fit.sigma), 4 * fit.vcov_beta, rtol=1e-8)
-
-
-def test_a_coefficient_held_at_its_estimate_costs_nothing():
-    fit = ml.lmm("Reaction ~ Days + (Days | Subject)", ml.load("sleepstudy"), reml=False)
-    held = fit.hold(fit.named_parameters[-1])
-    deviance, theta = held.minimum(fit.beta[1], held.start())
-    assert deviance == pytest.approx(fit.criterion, abs=1e-8)
-    np.testing.assert_allclose(theta, fit.optimum, atol=1e-4)
-    without = ml.lmm("Reaction ~ 1 + (Days | Subject)", ml.load("sleepstudy"), reml=False)
-    assert held.minimum(0.0, held.start())[0] == pytest.approx(without.criterion, abs=1e-7)
-
-
 def test_arrays_need_no_pandas_and_no_scipy():
     """A lab in the browser fits one factor with numpy alone."""
     import subprocess

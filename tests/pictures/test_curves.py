@@ -1,0 +1,77 @@
+"""Group curves and profiles show what the fit says."""
+
+import matplotlib
+import numpy as np
+import pandas as pd
+import pytest
+
+import mixedlab as ml
+from mixedlab.errors import MixedlabError
+from mixedlab.inference.profiles import profile
+
+matplotlib.use("Agg")
+plt = pytest.importorskip("matplotlib.pyplot")
+
+
+@pytest.fixture(autouse=True)
+def _close_figures():
+    yield
+    plt.close("all")
+
+
+@pytest.fixture(scope="module")
+def sleep():
+    return ml.lmm("Reaction ~ Days + (Days | Subject)", ml.load("sleepstudy"))
+
+
+def dots(ax, marker="o"):
+    (line,) = [ln for ln in ax.lines if ln.get_marker() == marker and ln.get_linestyle() == "None"]
+    return line.get_xydata()
+
+
+def test_spaghetti(sleep):
+    table = ml.load("sleepstudy")
+    ax = ml.pictures.spaghetti(sleep, table, "Days")
+    population = ax.lines[-1].get_xydata()
+    np.testing.assert_allclose(population[:, 1], sleep.beta[0] + sleep.beta[1] * population[:, 0])
+    assert len(ax.lines) == 3 * 18 + 1
+    raw = ax.lines[0].get_xydata()
+    np.testing.assert_allclose(raw, table[table.Subject == "308"][["Days", "Reaction"]])
+    curve = ax.lines[2].get_xydata()
+    b = sleep.beta + sleep.b[0][0]
+    np.testing.assert_allclose(curve[:, 1], b[0] + b[1] * curve[:, 0])
+    assert ax.get_ylabel() == "Reaction"
+
+
+def test_spaghetti_with_other_columns_missing_rows_and_many_groups():
+    rng = np.random.default_rng(1)
+    table = pd.DataFrame(
+        {
+            "g": np.repeat(np.arange(80), 5),
+            "site": np.repeat(np.arange(8), 50),
+            "x": np.tile(np.arange(5.0), 80),
+            "arm": np.repeat(["a", "b"], 200),
+        },
+        index=np.arange(400)[::-1],
+    )
+    table["y"] = table.x + rng.normal(size=80)[table.g] + rng.normal(size=400)
+    table.iloc[7, table.columns.get_loc("y")] = np.nan
+    with pytest.warns(UserWarning, match="left out"):
+        fit = ml.lmm("y ~ x * arm + (1 | g) + (1 | site)", table)
+    ax = ml.pictures.spaghetti(fit, table, "x", "g", at_most=10)
+    assert "10 of 80 levels of g" in ax.get_title()
+    assert len(ax.lines) == 3 * 10 + 1
+
+
+def test_profile_zeta(sleep):
+    name = "sd (Intercept) | Subject"
+    made = profile(sleep, [name, "Days"])
+    ax = ml.pictures.profile_zeta(made, name)
+    ends = np.array([ln.get_xydata()[0] for ln in ax.lines if ln.get_marker() == "D"])
+    np.testing.assert_allclose(ends[:, 0], made.confint().loc[name])
+    np.testing.assert_allclose(np.abs(ends[:, 1]), 1.959964, rtol=1e-6)
+    assert ax.get_xlabel() == name
+    again = ml.pictures.profile_zeta(sleep, "Days")
+    assert again.get_xlabel() == "Days"
+    with pytest.raises(MixedlabError, match="no profile of 'sigma'"):
+        ml.pictures.profile_zeta(made, "sigma")

@@ -1,0 +1,95 @@
+"""Pictures of the random effects show what the fit says."""
+
+import matplotlib
+import numpy as np
+import pytest
+
+import mixedlab as ml
+from mixedlab.pictures.effects import own_estimates
+
+matplotlib.use("Agg")
+plt = pytest.importorskip("matplotlib.pyplot")
+
+
+@pytest.fixture(autouse=True)
+def _close_figures():
+    yield
+    plt.close("all")
+
+
+@pytest.fixture(scope="module")
+def sleep():
+    return ml.lmm("Reaction ~ Days + (Days | Subject)", ml.load("sleepstudy"))
+
+
+@pytest.fixture(scope="module")
+def radon():
+    return ml.lmm("log_radon ~ floor + (1 | county)", ml.load("radon"))
+
+
+def dots(ax, marker="o"):
+    (line,) = [ln for ln in ax.lines if ln.get_marker() == marker and ln.get_linestyle() == "None"]
+    return line.get_xydata()
+
+
+def test_caterpillar(sleep):
+    ax = ml.pictures.caterpillar(sleep, coef="Days")
+    points = dots(ax)
+    np.testing.assert_allclose(points[:, 0], np.sort(sleep.b[0][:, 1]))
+    labels = [t.get_text() for t in ax.get_yticklabels()]
+    assert labels == list(sleep.ranef["Subject"]["Days"].sort_values().index)
+    segments = np.array(ax.collections[0].get_segments())
+    half = np.diff(segments[:, :, 0], axis=1)[:, 0] / 2
+    expected = 1.959964 * sleep.ranef_sd["Subject"]["Days"].reindex(labels)
+    np.testing.assert_allclose(half, expected, rtol=1e-6)
+    assert "Days" in ax.get_xlabel()
+
+
+def test_caterpillar_of_many_levels_names_none(radon):
+    ax = ml.pictures.caterpillar(radon)
+    assert not ax.get_yticks().size
+    assert "85 levels of county" in ax.get_ylabel()
+
+
+def test_shrinkage_arrows_start_at_each_group_s_own_line(sleep):
+    ax = ml.pictures.shrinkage(sleep)
+    table = ml.load("sleepstudy")
+    own = np.array(
+        [
+            np.polyfit(d.Days, d.Reaction, 1)[::-1]
+            for _, d in table.groupby("Subject", observed=True)
+        ]
+    )
+    start, stop = (ln.get_xydata() for ln in ax.lines[-2:])
+    np.testing.assert_allclose(start, own)
+    np.testing.assert_allclose(stop, sleep.beta + sleep.b[0])
+    (arrows,) = ax.collections
+    np.testing.assert_allclose(np.column_stack([arrows.U, arrows.V]), stop - start)
+
+
+def test_shrinkage_of_intercepts_and_groups_too_small(radon):
+    ax = ml.pictures.shrinkage(radon)
+    own, counts = own_estimates(radon, 0)
+    assert dots_of_last(ax).shape == (85, 2)
+    moved = np.abs(radon.beta[0] + radon.b[0][:, 0] - own[:, 0])
+    weight = 1 - moved / np.abs(own[:, 0] - radon.beta[0])
+    lam = radon.sigma**2 / radon.covariances[0][0, 0]
+    np.testing.assert_allclose(weight, counts / (counts + lam), rtol=1e-6)
+    few = ml.load("sleepstudy").iloc[:-9]
+    ax = ml.pictures.shrinkage(ml.lmm("Reaction ~ Days + (Days | Subject)", few))
+    assert "1 of 18 groups are too small" in ax.get_title()
+
+
+def dots_of_last(ax):
+    return ax.lines[-1].get_xydata()
+
+
+def test_ellipse_holds_its_share_of_the_distribution(sleep):
+    ax = ml.pictures.ellipse(sleep, levels=(0.5, 0.9))
+    rng = np.random.default_rng(0)
+    draws = rng.multivariate_normal([0, 0], sleep.covariances[0], 20_000)
+    for line, share in zip(ax.lines[:2], (0.5, 0.9), strict=True):
+        inside = matplotlib.path.Path(line.get_xydata()).contains_points(draws)
+        assert inside.mean() == pytest.approx(share, abs=0.015)
+    np.testing.assert_allclose(dots(ax), sleep.b[0])
+    assert "correlation 0.07" in ax.get_title()
