@@ -7,92 +7,37 @@ in one level of the next, the factors of the chain stay block diagonal, and no l
 the data do not have. The rest fills up, but only within sets of levels that are connected at
 all: each connected set is kept as a dense square.
 
-What is left after each step, and likewise the matching part of the inverse, lies in one vector
-(``flat``): for each later factor of the chain its diagonal blocks ``(q, q, J)`` and the entries
-``(q, nnz)`` that link it to later columns, then the dense squares.
+All products of columns, and likewise the matching part of an inverse, lie in one vector
+(``flat``): for each factor of the chain its diagonal blocks ``(q, q, J)`` and the entries
+``(q, nnz)`` that link it to later columns, then the dense squares. Of symmetric blocks the lower
+triangle is kept.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mixedlab.engine.entries import Entries
 from mixedlab.engine.layout import Factor
+from mixedlab.engine.levels import Levels
+from mixedlab.engine.square import Square
 
 Array = NDArray[np.float64]
 Index = NDArray[np.intp]
 
-# Above this many pairs of columns that meet in a level, matrix products take over: a pair costs
-# some 10 ns and 24 bytes.
-_MAX_PAIRS = 4_000_000
-_CHUNK = 4_000_000
 
-
-@dataclass
-class Link:
+class Link(NamedTuple):
     """Levels of two factors that occur together in some row, once each."""
 
     first: Index
     second: Index
     pair_of_row: Index
-
-    @property
-    def size(self) -> int:
-        """Number of pairs."""
-        return self.first.size
-
-
-@dataclass
-class Square:
-    """A connected set of columns of the crossed rest, kept dense.
-
-    ``parts[f][k]`` is where coefficient k of crossed factor f lies among ``columns``.
-    """
-
-    columns: Index
-    where: slice
-    parts: dict[int, list[slice]]
-
-    @property
-    def size(self) -> int:
-        """Number of columns."""
-        return self.columns.size
-
-
-@dataclass
-class Stage:
-    """One factor of the chain: its links to later columns, and where their products go.
-
-    Attributes
-    ----------
-    level, column : ndarray of int, shape (nnz,)
-        Level and later column of each entry, sorted by level and column.
-    a, b, target : ndarray of int
-        Pairs of entries (``b`` not before ``a``) that share a level, and where in ``flat`` the
-        product of their columns lies; ``itself`` are the pairs of an entry with itself.
-    pairs_of_level : ndarray of int, shape (J,)
-        Number of pairs in each level; they follow each other.
-    blocks, entries : slice
-        Where in ``flat`` this factor's own blocks and entries lie (empty for the first one).
-    dense_rows : list
-        Where pairs would be too many: for each square the entries of its levels, with their row
-        and column, to be multiplied as matrices.
-    """
-
-    factor: int
-    level: Index
-    column: Index
-    blocks: slice = field(default_factory=lambda: slice(0))
-    entries: slice = field(default_factory=lambda: slice(0))
-    a: Index = field(default_factory=lambda: np.empty(0, np.intp))
-    b: Index = field(default_factory=lambda: np.empty(0, np.intp))
-    target: Index = field(default_factory=lambda: np.empty(0, np.intp))
-    itself: Index = field(default_factory=lambda: np.empty(0, np.intp))
-    pairs_of_level: Index = field(default_factory=lambda: np.empty(0, np.intp))
-    dense_rows: list[tuple[Square, Index, Index, Index, int]] = field(default_factory=list)
 
 
 class Elimination:
@@ -103,72 +48,145 @@ class Elimination:
     """
 
     def __init__(self, factors: Sequence[Factor]) -> None:
-        chain, crossed = [0], []
+        self.factors = tuple(factors)
+        chain, crossed = list(range(min(1, len(factors)))), []
         for f in range(1, len(factors)):
             nested = _parents(factors[chain[-1]], factors[f]) is not None
             (chain if nested else crossed).append(f)
-        self.factors, self.chain, self.crossed = factors, chain, crossed
-        self.order = chain + crossed
-        self.start = {}
-        self.n_columns = 0
-        for f in self.order:
+        self.chain, self.crossed = chain, crossed
+        order = chain + crossed
+        self.start, self.n_columns = {}, 0
+        for f in order:
             self.start[f] = self.n_columns
             self.n_columns += factors[f].n_coefs * factors[f].n_levels
         self.links = {
             (f, g): _link(factors[f], factors[g])
-            for i, f in enumerate(self.order)
-            for g in self.order[i + 1 :]
+            for i, f in enumerate(order)
+            for g in order[i + 1 :]
         }
-        self.stages = [self._stage(f) for f in chain]
-        self.squares: list[Square] = []
-        self.flat_size = 0
-        self._place()
-        for stage in self.stages:
-            self._pair(stage)
+        self._chain: list[tuple[Levels, Index, Index]] = []
+        at = 0
+        for i, f in enumerate(chain):
+            level, column = self._entries_of(f, order[i + 1 :])
+            q, J = factors[f].n_coefs, factors[f].n_levels
+            blocks = slice(at, at + q * q * J)
+            where = slice(blocks.stop, blocks.stop + q * level.size)
+            columns = slice(self.start[f], self.start[f] + q * J)
+            self._chain.append((Levels(f, q, J, columns, blocks, where), level, column))
+            at = where.stop
+        self.squares, self.flat_size = self._squares(at)
+        self.square_of = np.full(self.n_columns, -1, np.intp)
+        # Where the row of each column begins in its square, and its place in a row.
+        self._row_start, self._in_row = np.zeros((2, self.n_columns), np.intp)
+        for s, square in enumerate(self.squares):
+            own = np.arange(square.size)
+            self.square_of[square.columns] = s
+            self._in_row[square.columns] = own
+            self._row_start[square.columns] = square.where.start + own * square.size
+        shape = self.n_columns, self.square_of, self.squares, self.position
+        self.stages = [
+            replace(stage, entries=Entries(level, column, stage.J, *shape))
+            for stage, level, column in self._chain
+        ]
 
-    def columns_of(self, f: int, k: int, levels: Index) -> Index:
-        """Column numbers of coefficient ``k`` of factor ``f`` for these levels."""
-        return self.start[f] + k * self.factors[f].n_levels + levels
+    @cached_property
+    def places(self) -> dict[tuple[int, int], Index]:
+        """Where the products of each two factors lie, (q_f, q_g, pairs of levels) each."""
+        places = {(f, f): self._blocks_of(f) for f in self.start}
+        return places | {pair: self._places_of(*pair) for pair in self.links}
 
-    def _stage(self, f: int) -> Stage:
-        level, column = [np.empty(0, np.intp)], [np.empty(0, np.intp)]
-        for g in self.order[self.order.index(f) + 1 :]:
+    def columns_of(self, f: int, k: int, levels: Index | None = None) -> Index:
+        """Column numbers of coefficient ``k`` of factor ``f`` for these levels (default: all)."""
+        J = self.factors[f].n_levels
+        return self.start[f] + k * J + (np.arange(J) if levels is None else levels)
+
+    def by_factor(self, f: int, values: Array) -> Array:
+        """The columns of one factor out of (c, n_columns), as a view (c, q, J)."""
+        q, J = self.factors[f].n_coefs, self.factors[f].n_levels
+        return values[:, self.start[f] : self.start[f] + q * J].reshape(len(values), q, J)
+
+    def products(self, Z: Sequence[Array], weights: Array | None = None) -> Array:
+        """``Z'WZ`` wherever the data have an entry, in the order of ``flat``.
+
+        ``Z`` holds the columns of each factor, (q, n). Without weights they are those of
+        the first factor's orthonormal columns, whose own products need no place.
+        """
+        flat = np.zeros(self.flat_size)
+        for (f, g), places in self.places.items():
+            if weights is None and g == 0:
+                continue
+            index = self.factors[f].index if f == g else self.links[f, g].pair_of_row
+            size = places.shape[2]
+            for k, z in enumerate(Z[f] if weights is None else weights * Z[f]):
+                for m in range(k if f == g else 0, len(Z[g])):
+                    flat[places[k, m]] = np.bincount(index, z * Z[g][m], size)
+        return flat
+
+    def position(self, i: Index, j: Index) -> Index:
+        """Where in ``flat`` the product of columns i and j lies (i not after j).
+
+        Where the data have no such entry, a place that holds another number.
+        """
+        out = self._row_start[j] + self._in_row[i]
+        for stage, level_of_entry, column in self._chain:
+            mine = np.flatnonzero((i >= stage.columns.start) & (i < stage.columns.stop))
+            if not mine.size:
+                continue
+            k, level = np.divmod(i[mine] - stage.columns.start, stage.J)
+            other = j[mine]
+            entry = np.searchsorted(
+                level_of_entry * self.n_columns + column, level * self.n_columns + other
+            )
+            k_other = (other - stage.columns.start) // stage.J
+            out[mine] = np.where(
+                other < stage.columns.stop,
+                stage.blocks.start + (k_other * stage.q + k) * stage.J + level,
+                stage.where.start + k * column.size + entry,
+            )
+        return out
+
+    def _blocks_of(self, f: int) -> Index:
+        """Places (q, q, J) of a factor's own blocks; both triangles point to the lower one."""
+        q = self.factors[f].n_coefs
+        out = np.empty((q, q, self.factors[f].n_levels), np.intp)
+        for k in range(q):
+            for m in range(k, q):
+                out[k, m] = out[m, k] = self.position(self.columns_of(f, k), self.columns_of(f, m))
+        return out
+
+    def _places_of(self, f: int, g: int) -> Index:
+        """Places (q_f, q_g, pairs) of the products of two factors, for each pair of levels."""
+        link = self.links[f, g]
+        return np.array(
+            [
+                [
+                    self.position(
+                        self.columns_of(f, k, link.first), self.columns_of(g, m, link.second)
+                    )
+                    for m in range(self.factors[g].n_coefs)
+                ]
+                for k in range(self.factors[f].n_coefs)
+            ]
+        )
+
+    def _entries_of(self, f: int, later: list[int]) -> tuple[Index, Index]:
+        """Level and column of each later column that a level of ``f`` meets, sorted."""
+        if not later:
+            return np.empty((2, 0), np.intp)
+        level, column = [], []
+        for g in later:
             link = self.links[f, g]
             for k in range(self.factors[g].n_coefs):
                 level.append(link.first)
                 column.append(self.columns_of(g, k, link.second))
         level, column = np.concatenate(level), np.concatenate(column)
         sort = np.argsort(level * self.n_columns + column, kind="stable")
-        return Stage(f, level[sort], column[sort])
+        return level[sort], column[sort]
 
-    def _place(self) -> None:
-        """Lay out ``flat``; number the columns of each square."""
-        at = 0
-        for stage in self.stages[1:]:
-            f = self.factors[stage.factor]
-            stage.blocks = slice(at, at + f.n_coefs**2 * f.n_levels)
-            at = stage.blocks.stop
-            stage.entries = slice(at, at + f.n_coefs * stage.level.size)
-            at = stage.entries.stop
-        self.square_of = np.full(self.n_columns, -1, np.intp)
-        self.row_in_square = np.zeros(self.n_columns, np.intp)
-        if self.crossed:
-            component = self._connected()
-            for c in range(int(component.max()) + 1):
-                square = self._square(component, c, at)
-                at = square.where.stop
-                self.square_of[square.columns] = len(self.squares)
-                self.row_in_square[square.columns] = np.arange(square.size)
-                self.squares.append(square)
-        self.flat_size = at
-        # Where the row of each column begins in its square.
-        self._row_starts = np.zeros(self.n_columns, np.intp)
-        for square in self.squares:
-            own = self.row_in_square[square.columns]
-            self._row_starts[square.columns] = square.where.start + own * square.size
-
-    def _connected(self) -> Index:
-        """Component of each column of the crossed factors (-1 elsewhere)."""
+    def _squares(self, at: int) -> tuple[list[Square], int]:
+        """The connected sets of columns of the crossed factors, from place ``at`` on."""
+        if not self.crossed:
+            return [], at
         from scipy.sparse import coo_array
         from scipy.sparse.csgraph import connected_components
 
@@ -177,85 +195,27 @@ class Elimination:
             for (f, g), link in self.links.items()
             if g in self.crossed
         ]
-        for f in self.crossed:
-            levels = np.arange(self.factors[f].n_levels)
-            ends += [
-                (self.columns_of(f, 0, levels), self.columns_of(f, k, levels))
-                for k in range(1, self.factors[f].n_coefs)
-            ]
+        ends += [
+            (self.columns_of(f, 0), self.columns_of(f, k))
+            for f in self.crossed
+            for k in range(1, self.factors[f].n_coefs)
+        ]
         rows, cols = (np.concatenate(side) for side in zip(*ends, strict=True))
         graph = coo_array((np.ones(rows.size), (rows, cols)), shape=(self.n_columns,) * 2)
-        component = connected_components(graph, directed=False)[1]
-        out = np.full(self.n_columns, -1, np.intp)
-        own = np.arange(self.start[self.crossed[0]], self.n_columns)
-        out[own] = np.unique(component[own], return_inverse=True)[1]
-        return out
-
-    def _square(self, component: Index, c: int, at: int) -> Square:
-        columns = np.flatnonzero(component == c)
-        parts = {}
-        for f in self.crossed:
-            J, q = self.factors[f].n_levels, self.factors[f].n_coefs
-            edges = np.searchsorted(columns, self.start[f] + J * np.arange(q + 1))
-            parts[f] = [slice(edges[k], edges[k + 1]) for k in range(q)]
-        return Square(columns, slice(at, at + columns.size**2), parts)
-
-    def _pair(self, stage: Stage) -> None:
-        """List the pairs of entries in each level; leave crossed ones out where too many."""
-        counts = np.bincount(stage.level, minlength=self.factors[stage.factor].n_levels)
-        in_chain = self.square_of[stage.column] < 0
-        n_crossed = np.bincount(stage.level, ~in_chain, counts.size)
-        if np.sum(n_crossed * (n_crossed + 1) / 2) > _MAX_PAIRS:
-            keep = in_chain
-            stage.dense_rows = list(self._rows_of_squares(stage))
-        else:
-            keep = np.ones(stage.level.size, bool)
-        # Entry a meets every entry after it in its level; chain columns come first.
-        last = np.cumsum(counts)[stage.level]
-        reach = np.where(keep, last - np.arange(stage.level.size), 0)
-        stage.a = np.repeat(np.arange(stage.level.size), reach)
-        first_of = np.cumsum(reach) - reach
-        stage.b = stage.a + np.arange(stage.a.size) - np.repeat(first_of, reach)
-        stage.pairs_of_level = np.bincount(stage.level, reach, counts.size).astype(np.intp)
-        stage.itself = first_of[reach > 0]
-        stage.target = self.position(stage.column[stage.a], stage.column[stage.b])
-
-    def _rows_of_squares(self, stage: Stage) -> Iterator[tuple[Square, Index, Index, Index, int]]:
-        square = self.square_of[stage.column]
-        for s, whole in enumerate(self.squares):
-            entries = np.flatnonzero(square == s)
-            levels, row = np.unique(stage.level[entries], return_inverse=True)
-            step = max(1, _CHUNK // whole.size)
-            for start in range(0, levels.size, step):
-                part = (row >= start) & (row < start + step)
-                here = entries[part]
-                column = self.row_in_square[stage.column[here]]
-                yield whole, here, row[part] - start, column, min(step, levels.size - start)
-
-    def position(self, i: Index, j: Index) -> Index:
-        """Where in ``flat`` the product of columns i and j lies (i not after j)."""
-        out = np.empty(i.size, np.intp)
-        for stage in self.stages[1:]:
-            f = stage.factor
-            J, q = self.factors[f].n_levels, self.factors[f].n_coefs
-            mine = (i >= self.start[f]) & (i < self.start[f] + q * J)
-            k, level = np.divmod(i[mine] - self.start[f], J)
-            other = j[mine]
-            same = other < self.start[f] + q * J
-            keys = stage.level * self.n_columns + stage.column
-            entry = np.searchsorted(keys, level * self.n_columns + other)
-            k_other = (other - self.start[f]) // J
-            out[mine] = np.where(
-                same,
-                stage.blocks.start + (k_other * q + k) * J + level,
-                stage.entries.start + k * keys.size + entry,
-            )
-        if self.squares:
-            crossed = np.take(self._row_starts, j) + np.take(self.row_in_square, i)
-            if len(self.stages) == 1:
-                return crossed
-            out = np.where(self.square_of[i] >= 0, crossed, out)
-        return out
+        first = self.start[self.crossed[0]]
+        component = connected_components(graph, directed=False)[1][first:]
+        order = np.argsort(component, kind="stable")
+        edges = np.flatnonzero(np.diff(component[order])) + 1
+        squares = []
+        for columns in np.split(order + first, edges):
+            parts = {}
+            for f in self.crossed:
+                J, q = self.factors[f].n_levels, self.factors[f].n_coefs
+                cuts = np.searchsorted(columns, self.start[f] + J * np.arange(q + 1))
+                parts[f] = [slice(cuts[k], cuts[k + 1]) for k in range(q)]
+            squares.append(Square(columns, slice(at, at + columns.size**2), parts))
+            at += columns.size**2
+        return squares, at
 
 
 def _parents(fine: Factor, coarse: Factor) -> Index | None:

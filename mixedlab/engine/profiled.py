@@ -38,10 +38,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mixedlab.engine.layout import Factor, Layout
-from mixedlab.engine.no_factor import NoFactor
-from mixedlab.engine.one_factor import OneFactor, Reduced, Score
 from mixedlab.engine.optimise import Minimum, minimise
 from mixedlab.engine.scaling import orthonormal_basis, term_basis
+from mixedlab.engine.system import RandomEffects, Reduced, Score
 from mixedlab.engine.terms import RandomTerm
 from mixedlab.errors import DataError
 
@@ -54,6 +53,8 @@ Point = list[tuple[Array, Array]]
 _ZERO_VARIANCE = 1e-7
 # A response whose residuals are this small against its size is reproduced up to rounding.
 _PERFECT = 1e-13
+# A residual variance (the response's is 1) that several factors' sums cannot tell from zero.
+_ROUNDING = 1e-11
 
 
 _NO_RESIDUAL = (
@@ -76,7 +77,7 @@ class Evaluation:
     hessian: Array
     sigma2: float
     beta: Array
-    root: Array
+    root_inverse: Array
     reduced: Reduced
     score: Score
 
@@ -140,15 +141,7 @@ class ProfiledDeviance:
             if self._root_weights is not None:
                 Z *= self._root_weights
             stacked.append(Z)
-        if not stacked:
-            self.system = NoFactor(columns)
-        elif len(stacked) == 1:
-            self.system = OneFactor(self.layout.factors[0], stacked[0], columns)
-        else:
-            # Not needed for one factor, and the browser's labs boot faster without it.
-            from mixedlab.engine.several_factors import SeveralFactors
-
-            self.system = SeveralFactors(self.layout.factors, stacked, columns)
+        self.system = RandomEffects(self.layout.factors, stacked, columns)
         self._take_off_within()
 
     def with_response(self, y: Array) -> ProfiledDeviance:
@@ -189,7 +182,20 @@ class ProfiledDeviance:
 
     def _take_off_within(self) -> None:
         self.beta_within = self.system.take_off_within()
-        if self.system.y_outside <= _PERFECT**2 * self.n:
+        # With one factor this is a lower bound of r^2: where there is one, nothing is lost.
+        outside = self.system.outside_gram[-1, -1]
+        if len(self.layout.factors) == 1 and outside <= _PERFECT**2 * self.n:
+            self._refuse_perfect_fit()
+
+    def _refuse_perfect_fit(self) -> None:
+        """Raise where the deviance falls without end, given that X and Z reproduce y.
+
+        As ``T = t T_0`` grows, ``log|V|`` rises by ``rank(Z) log t``, the REML term falls by the
+        part of X that lies in the span of Z, and ``nu log r^2`` falls by ``nu log t``: together
+        by ``(n - rank[X Z]) log t`` for REML and ``(n - rank Z) log t`` for ML. Columns that span
+        all rows reproduce any y, and the likelihood has its maximum all the same.
+        """
+        if not self.system.spans_rows(with_X=self.reml):
             raise PerfectFitError(_NO_RESIDUAL)
 
     def __call__(self, theta: Array, sigma2: float | None = None) -> Evaluation:
@@ -204,26 +210,26 @@ class ProfiledDeviance:
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
             try:
                 reduced = self.system.reduce(lambdas)
-                root = np.linalg.cholesky(reduced.gram[:-1, :-1])
+                root_inverse = np.linalg.inv(np.linalg.cholesky(reduced.gram[:-1, :-1]))
             except np.linalg.LinAlgError:
                 return self._out_of_bounds()
-        cross = np.linalg.solve(root, reduced.gram[:-1, -1])
-        beta = np.linalg.solve(root.T, cross)
+        cross = root_inverse @ reduced.gram[:-1, -1]
+        beta = cross @ root_inverse
         r2 = float(reduced.gram[-1, -1] - cross @ cross)
         if not r2 > 0:
             return self._out_of_bounds()
         value = self._constant + reduced.logdet
         if self.reml:
-            value += 2.0 * float(np.sum(np.log(np.diag(root))))
+            value -= 2.0 * float(np.sum(np.log(np.diag(root_inverse))))
         if sigma2 is None:
             s2 = r2 / self.nu
             value += self.nu * np.log(s2)
         else:
             s2 = sigma2 / self.y_scale**2
             value += self.nu * (np.log(s2) - 1.0) + r2 / s2
-        score = self.system.score(reduced, beta, root, s2, self.reml)
+        score = self.system.score(reduced, beta, root_inverse, s2, self.reml)
         gradient, hessian = self._derivatives(frames, lambdas, score, s2, profiled=sigma2 is None)
-        return Evaluation(float(value), gradient, hessian, s2, beta, root, reduced, score)
+        return Evaluation(float(value), gradient, hessian, s2, beta, root_inverse, reduced, score)
 
     def _of_factor(self, f: Factor, by_term: Sequence[Array]) -> Array:
         """Block diagonal matrix of a factor from the matrices of all terms."""
@@ -243,14 +249,14 @@ class ProfiledDeviance:
         parts = zip(self.layout.factors, frames, lambdas, score.slope, score.scores, strict=True)
         for f, F, Lambda, Q, g in parts:
             r, c, at = f.rows, f.cols, f.at
-            gradient[at] = 2.0 * (F.T @ (Q @ Lambda))[r, c]
-            from_r2[at] = 2.0 * ((F.T @ g) @ (g.T @ Lambda))[r, c] / s2
+            FQ = F.T @ Q
+            gradient[at] = 2.0 * (FQ @ Lambda)[r, c]
+            from_r2[at] = (2.0 / s2) * (F.T @ (g @ g.T) @ Lambda)[r, c]
             # How the entries of T = (F L)(F L)' move with those of L, and T's second derivative.
-            block = at[:, None], at[None, :]
-            to_T[block] = F[r[:, None], r] * Lambda[c[:, None], c]
-            to_T[block] += Lambda[r[:, None], c] * F[c[:, None], r]
+            block, r1, c1 = (at[:, None], at), r[:, None], c[:, None]
+            to_T[block] = F[r1, r] * Lambda[c1, c] + Lambda[r1, c] * F[c1, r]
             # An entry on the diagonal moves by both halves of the product rule at once.
-            curved[block] = 2.0 * (F.T @ Q @ F)[r[:, None], r] * (c[:, None] == c)
+            curved[block] = 2.0 * (FQ @ F)[r1, r] * (c1 == c)
         hessian = to_T.T @ score.average @ to_T + curved
         if profiled:
             hessian -= np.outer(from_r2, from_r2) / self.nu
@@ -272,27 +278,41 @@ class ProfiledDeviance:
             start = np.empty(self.layout.n_theta)
             for f, ratio in zip(self.layout.factors, self.system.moment_start(), strict=True):
                 start[f.at] = (f.rows == f.cols) * np.sqrt(max(ratio, 1e-2))
-        found = self._descend([_framed(L) for L in self.layout.unpack(start)])
+        begin = [_framed(L) for L in self.layout.unpack(start)]
+        found = self._lowest(begin)
+        # Where factors are crossed so small an r^2 is rounding; one factor has no such limit.
+        if len(self.layout.factors) > 1 and found.at.sigma2 < _ROUNDING:
+            self._refuse_perfect_fit()
+            found = self._lowest(begin, floor=_ROUNDING)
+        return self._finish(found)
+
+    def _lowest(self, start: Point, floor: float = 0.0) -> Minimum[Point, Evaluation]:
+        """Descend, and again from every saddle; no further than to a sigma^2 of ``floor``."""
+
+        def evaluate(point: Point) -> Evaluation:
+            at = self._evaluate(point)
+            return at if not at.sigma2 < floor else self._out_of_bounds()
+
+        found = self._descend(evaluate, start)
         for _ in range(10):
             inside = self._leave_saddle(found.x, found.at)
             if inside is None:
                 break
-            again = self._descend(inside)
+            again = self._descend(evaluate, inside)
             if not again.at.value < found.at.value - 1e-8:
                 break
             found = again
-        # Below this, r^2 is rounding where factors are crossed; one factor has no such limit.
-        if len(self.layout.factors) > 1 and found.at.sigma2 < 1e-11:
-            raise PerfectFitError(_NO_RESIDUAL)
-        return self._finish(found)
+        return found
 
-    def _descend(self, start: Point) -> Minimum[Point, Evaluation]:
+    def _descend(
+        self, evaluate: Callable[[Point], Evaluation], start: Point
+    ) -> Minimum[Point, Evaluation]:
         def move(point: Point, step: Array) -> Point:
             steps = self.layout.unpack(step)
             return [_framed(L + s, F) for (F, L), s in zip(point, steps, strict=True)]
 
         # What rounding in a sum over the rows may hide; free of the response's unit.
-        return minimise(self._evaluate, start, move, tol=1e-11 + 3e-13 * self.n)
+        return minimise(evaluate, start, move, tol=1e-11 + 3e-13 * self.n)
 
     def _leave_saddle(self, point: Point, at: Evaluation) -> Point | None:
         """A lower point near a stationary one where ``Q`` has a negative eigenvalue, or None."""
@@ -363,7 +383,7 @@ class ProfiledDeviance:
 
     def vcov_of(self, at: Evaluation) -> Array:
         """Covariance (p, p) of the fixed effects, ``sigma^2 (X'V^-1X)^-1``."""
-        half = self.x_basis @ np.linalg.inv(at.root).T
+        half = self.x_basis @ at.root_inverse.T
         return at.sigma2 * self.y_scale**2 * (half @ half.T)
 
     def effects_of(self, at: Evaluation) -> list[Array]:

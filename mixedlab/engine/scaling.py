@@ -21,7 +21,7 @@ def orthonormal_basis(
     columns[:] = X.T
     if root_weights is not None:
         columns *= root_weights
-    length = np.linalg.norm(columns, axis=1)
+    length = np.sqrt(np.einsum("pn,pn->p", columns, columns))
     _check_rank(length <= 0, names)
     columns /= length[:, None]
     basis, logdet = np.diag(1.0 / length), -float(np.sum(np.log(length)))
@@ -45,14 +45,14 @@ def term_basis(Z: Array, root_weights: Array | None) -> Array:
     if root_weights is not None:
         Z = Z * root_weights[:, None]
     gram = Z.T @ Z / Z.shape[0]
-    scale = np.sqrt(np.diag(gram))
+    scale = np.sqrt(gram.diagonal())
     scale[scale == 0] = 1.0
     flipped = (gram / np.outer(scale, scale))[::-1, ::-1]
     try:
         L = np.linalg.cholesky(flipped)
     except np.linalg.LinAlgError:
         return np.diag(scale)
-    if np.diag(L).min(initial=1.0) < 1e-6:
+    if L.diagonal().min(initial=1.0) < 1e-6:
         return np.diag(scale)
     return L.T[::-1, ::-1] * scale
 

@@ -194,7 +194,7 @@ class CoefficientHeld:
 
 def _residual_sum(point: Evaluation) -> float:
     gram = point.reduced.gram
-    cross = np.linalg.solve(point.root, gram[:-1, -1])
+    cross = point.root_inverse @ gram[:-1, -1]
     return float(gram[-1, -1] - cross @ cross)
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from mixedlab.engine import elimination
+from mixedlab.engine import entries
 from mixedlab.engine.profiled import PerfectFitError, ProfiledDeviance, lower_factor
 from mixedlab.engine.terms import RandomTerm
 from mixedlab.errors import DataError
@@ -64,8 +64,10 @@ SHAPES = [
 def products(request, monkeypatch):
     """Both ways to multiply the links of crossed factors."""
     if request.param == "matrices":
-        monkeypatch.setattr(elimination, "_MAX_PAIRS", 0)
-        monkeypatch.setattr(elimination, "_CHUNK", 40)
+        monkeypatch.setattr(entries, "_MAX_PAIRS", 0)
+        monkeypatch.setattr(entries, "_CHUNK", 40)
+    else:
+        monkeypatch.setattr(entries, "_FILLED", 2.0)
     return request.param
 
 

@@ -218,14 +218,14 @@ def test_disconnected_crossing():
 
 def test_a_million_cells_of_crossing_take_matrices_not_pairs(monkeypatch):
     """Every level of one factor meets every level of the other."""
-    from mixedlab.engine import elimination
+    from mixedlab.engine import entries
 
-    monkeypatch.setattr(elimination, "_MAX_PAIRS", 10_000)
+    monkeypatch.setattr(entries, "_MAX_PAIRS", 10_000)
     a, b = (v.ravel() for v in np.meshgrid(np.arange(150), np.arange(120), indexing="ij"))
     y, X = simulated([a, b], seed=7)
     terms = [RandomTerm.from_arrays(a, group="a"), RandomTerm.from_arrays(b, group="b")]
     fit = fit_linear(y, X, terms)
-    assert fit.problem.system.plan.stages[0].dense_rows
+    assert fit.problem.system.plan.stages[0].entries.dense
     assert fit.converged
     assert fit.sigma == pytest.approx(1.0, abs=0.03)
 
