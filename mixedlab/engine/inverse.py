@@ -13,17 +13,17 @@ through the blocks gives all of them (Takahashi, Fagan & Chin, 1973).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mixedlab.engine.elimination import Elimination
-
-if TYPE_CHECKING:
-    from mixedlab.engine.system import Block
+from mixedlab.engine.levels import FactoredLevels, FactoredOrthogonal
+from mixedlab.engine.square import FactoredSquare
 
 Array = NDArray[np.float64]
+Block = FactoredLevels | FactoredOrthogonal | FactoredSquare
 
 
 class SelectedInverse(NamedTuple):

@@ -102,6 +102,19 @@ class Layout:
             out.append(block)
         return out
 
+    def by_factor(self, by_term: Sequence[Array]) -> list[Array]:
+        """Block diagonal matrix of each factor from the matrices (q, q) of all terms."""
+        out = []
+        for f in self.factors:
+            if len(f.terms) == 1:
+                out.append(by_term[f.terms[0]])
+                continue
+            whole = np.zeros((f.n_coefs, f.n_coefs))
+            for t, where in zip(f.terms, f.columns, strict=True):
+                whole[where, where] = by_term[t]
+            out.append(whole)
+        return out
+
     def pack(self, lambdas: Sequence[Array]) -> Array:
         """``theta`` from ``Lambda`` of each term; the inverse of ``unpack``."""
         theta = np.empty(self.n_theta)

@@ -1,7 +1,7 @@
 """The profiled criteria of many data sets of one design, evaluated together.
 
 The model, its criterion and its scales are those of ``mixedlab.engine.profiled`` with one
-grouping factor (``one_factor``), for m responses at once: arrays gain a last axis, one place a
+grouping factor (``levels``), for m responses at once: arrays gain a last axis, one place a
 data set.
 
 **Levels of one design are one.** With ``Z_j = Q_j U_j``, level j enters the criterion through
@@ -197,7 +197,7 @@ class ManyProfiled:
 
 
 def _average(B: Array, r: Indices, c: Indices) -> Array:
-    """``sum_j d_a' M d_b`` (k, k, m) with the directions d of ``one_factor.directions``.
+    """``sum_j d_a' M d_b`` (k, k, m) with the directions d of ``system.RandomEffects.score``.
 
     ``B[i, k, l, n]`` is ``sum_c M_ik G_ln``, G the second moments of the scores.
     """

@@ -9,19 +9,9 @@ and ``r^2 = (y - X beta)' V^-1 (y - X beta)`` at its minimum over ``beta``,
 with ``nu = n`` and without the term in brackets for ML, ``nu = n - p`` and with it for REML
 (Bates, Maechler, Bolker & Walker, 2015, J. Stat. Softw. 67(1), eqs. 34 and 41).
 
-Its derivative in ``T = Lambda Lambda'`` is the matrix ``Q`` of `Score.slope`, so that
-
-    d d / d Lambda = 2 Q Lambda,
-    d2 d / d Lambda_a d Lambda_b ~ w_ab - w_a w_b / nu + (Q's part),
-    w_ab = y'P V_a P V_b P y / sigma^2,   w_a = y'P V_a P y / sigma^2,
-
-the *average* of observed and expected information (Gilmour, Thompson & Cullis, 1995, Biometrics
-51, 1440-1450) plus the exact curvature of the map from Lambda to T. At ``Lambda = 0`` the gradient
-vanishes always; ``Q`` tells whether 0 is a minimum there: it is if Q has no negative eigenvalue.
-
-The optimiser moves each term's T by a lower triangular Lambda in the frame of T's own eigenvectors,
-largest first. (In the frame of the data, where the first coefficient's variance nears zero, many
-Lambda give nearly the same T, and steps crawl along a curved valley.)
+`system` finds ``log|V|`` and r^2 and what their derivatives need; `frames` has the derivatives in
+Lambda. At ``Lambda = 0`` the gradient vanishes always; the derivative Q in ``T = Lambda Lambda'``
+tells whether 0 is a minimum there: it is if Q has no negative eigenvalue.
 
 Columns are brought to a common scale first: ``X`` to orthonormal columns, each term's ``Z`` to
 uncorrelated columns of unit mean square (by a lower triangular change of basis, under which Lambda
@@ -37,7 +27,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from mixedlab.engine.layout import Factor, Layout
+from mixedlab.engine.frames import Point, derivatives, framed, lower_factor
+from mixedlab.engine.layout import Layout
 from mixedlab.engine.optimise import Minimum, minimise
 from mixedlab.engine.scaling import orthonormal_basis, term_basis
 from mixedlab.engine.system import RandomEffects, Reduced, Score
@@ -45,8 +36,6 @@ from mixedlab.engine.terms import RandomTerm
 from mixedlab.errors import DataError
 
 Array = NDArray[np.float64]
-Point = list[tuple[Array, Array]]
-"""For each term a frame F and a lower triangular L, with ``T = (F L)(F L)'``."""
 
 # Eigenvalues of T, as a share of the residual variance that a random effect adds to a typical
 # row, below which the variance is taken to be zero.
@@ -205,8 +194,8 @@ class ProfiledDeviance:
 
     def _evaluate(self, point: Point, sigma2: float | None = None) -> Evaluation:
         """Evaluate where each term's ``T = (F L)(F L)'``; derivatives are those in L."""
-        frames = [self._of_factor(f, [F for F, _ in point]) for f in self.layout.factors]
-        lambdas = [self._of_factor(f, [F @ L for F, L in point]) for f in self.layout.factors]
+        frames = self.layout.by_factor([F for F, _ in point])
+        lambdas = self.layout.by_factor([F @ L for F, L in point])
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
             try:
                 reduced = self.system.reduce(lambdas)
@@ -228,39 +217,9 @@ class ProfiledDeviance:
             s2 = sigma2 / self.y_scale**2
             value += self.nu * (np.log(s2) - 1.0) + r2 / s2
         score = self.system.score(reduced, beta, root_inverse, s2, self.reml)
-        gradient, hessian = self._derivatives(frames, lambdas, score, s2, profiled=sigma2 is None)
+        nu = self.nu if sigma2 is None else np.inf
+        gradient, hessian = derivatives(self.layout, frames, lambdas, score, s2, nu)
         return Evaluation(float(value), gradient, hessian, s2, beta, root_inverse, reduced, score)
-
-    def _of_factor(self, f: Factor, by_term: Sequence[Array]) -> Array:
-        """Block diagonal matrix of a factor from the matrices of all terms."""
-        if len(f.terms) == 1:
-            return by_term[f.terms[0]]
-        out = np.zeros((f.n_coefs, f.n_coefs))
-        for t, where in zip(f.terms, f.columns, strict=True):
-            out[where, where] = by_term[t]
-        return out
-
-    def _derivatives(
-        self, frames: list[Array], lambdas: list[Array], score: Score, s2: float, *, profiled: bool
-    ) -> tuple[Array, Array]:
-        k = self.layout.n_theta
-        gradient, from_r2 = np.empty(k), np.empty(k)
-        to_T, curved = np.zeros((k, k)), np.zeros((k, k))
-        parts = zip(self.layout.factors, frames, lambdas, score.slope, score.scores, strict=True)
-        for f, F, Lambda, Q, g in parts:
-            r, c, at = f.rows, f.cols, f.at
-            FQ = F.T @ Q
-            gradient[at] = 2.0 * (FQ @ Lambda)[r, c]
-            from_r2[at] = (2.0 / s2) * (F.T @ (g @ g.T) @ Lambda)[r, c]
-            # How the entries of T = (F L)(F L)' move with those of L, and T's second derivative.
-            block, r1, c1 = (at[:, None], at), r[:, None], c[:, None]
-            to_T[block] = F[r1, r] * Lambda[c1, c] + Lambda[r1, c] * F[c1, r]
-            # An entry on the diagonal moves by both halves of the product rule at once.
-            curved[block] = 2.0 * (FQ @ F)[r1, r] * (c1 == c)
-        hessian = to_T.T @ score.average @ to_T + curved
-        if profiled:
-            hessian -= np.outer(from_r2, from_r2) / self.nu
-        return gradient, hessian
 
     def _out_of_bounds(self) -> Evaluation:
         k, nothing = self.layout.n_theta, np.empty(0)
@@ -278,7 +237,7 @@ class ProfiledDeviance:
             start = np.empty(self.layout.n_theta)
             for f, ratio in zip(self.layout.factors, self.system.moment_start(), strict=True):
                 start[f.at] = (f.rows == f.cols) * np.sqrt(max(ratio, 1e-2))
-        begin = [_framed(L) for L in self.layout.unpack(start)]
+        begin = [framed(L) for L in self.layout.unpack(start)]
         found = self._lowest(begin)
         # Where factors are crossed so small an r^2 is rounding; one factor has no such limit.
         if len(self.layout.factors) > 1 and found.at.sigma2 < _ROUNDING:
@@ -309,7 +268,7 @@ class ProfiledDeviance:
     ) -> Minimum[Point, Evaluation]:
         def move(point: Point, step: Array) -> Point:
             steps = self.layout.unpack(step)
-            return [_framed(L + s, F) for (F, L), s in zip(point, steps, strict=True)]
+            return [framed(L + s, F) for (F, L), s in zip(point, steps, strict=True)]
 
         # What rounding in a sum over the rows may hide; free of the response's unit.
         return minimise(evaluate, start, move, tol=1e-11 + 3e-13 * self.n)
@@ -328,7 +287,7 @@ class ProfiledDeviance:
             step = 1.0
             while step > 1e-10:
                 moved = list(point)
-                moved[t] = _framed(np.column_stack([F * sd, np.sqrt(step) * v]))
+                moved[t] = framed(np.column_stack([F * sd, np.sqrt(step) * v]))
                 if self._evaluate(moved).value < at.value - 1e-9:
                     return moved
                 step /= 4.0
@@ -358,12 +317,10 @@ class ProfiledDeviance:
             theta = self.layout.pack([lower_factor(F @ L) for F, L in found.x])
         # T is as it was: only the coordinates of the derivatives change.
         lambdas = self.layout.unpack(theta)
-        gradient, hessian = self._derivatives(
-            [self._of_factor(f, [np.eye(len(L)) for L in lambdas]) for f in self.layout.factors],
-            [self._of_factor(f, lambdas) for f in self.layout.factors],
-            found.at.score,
-            found.at.sigma2,
-            profiled=True,
+        frames = self.layout.by_factor([np.eye(len(L)) for L in lambdas])
+        lambdas = self.layout.by_factor(lambdas)
+        gradient, hessian = derivatives(
+            self.layout, frames, lambdas, found.at.score, found.at.sigma2, self.nu
         )
         at = replace(found.at, gradient=gradient, hessian=hessian)
         return Minimum(theta, at, found.converged, found.n_evaluations)
@@ -432,18 +389,3 @@ class ProfiledDeviance:
         """Gradient with respect to the user's theta from the one in internal theta."""
         blocks = self.layout.unpack(gradient)
         return self.layout.pack([R.T @ b for R, b in zip(self.z_bases, blocks, strict=True)])
-
-
-def lower_factor(half: Array) -> Array:
-    """Lower triangular ``Lambda``, diagonal not negative, with ``Lambda Lambda' = half half'``."""
-    lower = np.linalg.qr(half.T, mode="r").T
-    lower = np.where(np.abs(lower) < 1e-14 * np.abs(lower).max(initial=0.0), 0.0, lower)
-    return lower * np.where(np.diag(lower) < 0, -1.0, 1.0)
-
-
-def _framed(half: Array, frame: Array | None = None) -> tuple[Array, Array]:
-    """Eigenvectors F of ``T = half half'`` (in ``frame``) and ``L = diag(sd)``, largest first."""
-    if half.shape == (1, 1):
-        return (np.eye(1) if frame is None else frame), np.abs(half)
-    vectors, sd, _ = np.linalg.svd(half, full_matrices=False)
-    return (vectors if frame is None else frame @ vectors), np.diag(sd)

@@ -29,14 +29,12 @@ from numpy.typing import NDArray
 
 from mixedlab.engine.blocks import orthogonalise, remove
 from mixedlab.engine.elimination import Elimination
-from mixedlab.engine.inverse import selected_inverse
+from mixedlab.engine.inverse import Block, selected_inverse
 from mixedlab.engine.layout import Factor
-from mixedlab.engine.levels import Levels, OrthogonalLevels, _Factored
-from mixedlab.engine.square import FactoredSquare, Square
+from mixedlab.engine.levels import Levels, OrthogonalLevels
+from mixedlab.engine.square import Square
 
 Array = NDArray[np.float64]
-Block = _Factored | FactoredSquare
-
 # With more rows than this, columns of Z that span them all are not looked for.
 _LARGEST_RANK = 3_000
 
@@ -161,8 +159,7 @@ class RandomEffects:
         if len(self.factors) > 1:
             self._flat = plan.products(self._Z)
             b = self._flat[first.where].reshape(first.q, -1).copy()
-        self._moments = self._second_moments(U)
-        if b.size:
+            self._moments = self._second_moments(U)
             first.entries.add_squares(self._flat, b, -1.0)
         block = OrthogonalLevels(*vars(first).values(), U, b)
         self.blocks = [block, *plan.stages[1:], *plan.squares]
@@ -236,22 +233,28 @@ class RandomEffects:
         return out
 
     def moment_start(self) -> Array:
-        """Variance ratio of each factor by the method of moments (MINQUE(0), X left out).
+        """Variance ratio of each factor by the method of moments.
 
-        The expectations of ``y'y`` and of each ``|Z_f'y|^2`` are linear in the variances.
+        One factor: y's mean square in the span of Z against that outside. Several: MINQUE(0), X
+        left out; the expectations of ``y'y`` and of each ``|Z_f'y|^2`` are linear in the variances.
         """
-        if not self.factors:
+        F, n = len(self.factors), self._outside.shape[1]
+        if not F:
             return np.zeros(0)
         first, block, y = self.plan.stages[0], self.blocks[0], self._cross[-1].copy()
-        inside = y[first.columns].reshape(first.q, first.J)
-        right = [self.outside_gram[-1, -1] + np.sum(inside**2)]
-        if len(self.factors) > 1:
-            y += first.entries.by_column(block.b, inside)
+        inside, outside = y[first.columns].reshape(first.q, first.J), self.outside_gram[-1, -1]
+        if F == 1:
+            rank = np.count_nonzero(np.einsum("kkj->kj", block.U))
+            if n <= rank or outside <= 0:
+                return np.ones(1)
+            between = float(np.sum(inside**2)) * (n - rank) / outside - rank
+            return np.maximum([between / float(np.sum(block.U**2))], 0.0)
+        y += first.entries.by_column(block.b, inside)
         y[first.columns] = np.einsum("mkj,mj->kj", block.U, inside).ravel()
-        right += [np.sum(self.plan.by_factor(f, y[None]) ** 2) for f in range(len(self.factors))]
+        right = [outside + np.sum(inside**2)]
+        right += [np.sum(self.plan.by_factor(f, y[None]) ** 2) for f in range(F)]
         variances = np.linalg.lstsq(self._moments, np.array(right), rcond=None)[0]
-        residual = max(variances[0], 0.05 * right[0] / self._moments[0, 0])
-        return np.maximum(variances[1:], 0.0) / residual
+        return np.maximum(variances[1:], 0.0) / max(variances[0], 0.05 * right[0] / n)
 
     def reduce(self, lambdas: list[Array]) -> Reduced:
         """Integrate the random effects out, for ``Lambda`` of each factor."""
