@@ -77,8 +77,8 @@ def _from_polars(data: Any) -> pd.DataFrame:
     native = data.collect() if hasattr(data, "collect") else data
     columns = {}
     for column in nw.from_native(native, eager_only=True).iter_columns():
-        if isinstance(column.dtype, nw.Categorical | nw.Enum):
-            levels = column.cat.get_categories().to_list()
+        if isinstance(column.dtype, nw.Enum):
+            levels = list(column.dtype.categories)
             columns[column.name] = pd.Categorical(column.to_list(), categories=levels)
         elif column.dtype.is_float():
             columns[column.name] = column.to_numpy()

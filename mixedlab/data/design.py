@@ -81,8 +81,6 @@ class Design:
     formula : str
     index : Index, length n
         The table's own labels of the rows kept, for results that are Series on it.
-    table_index : Index
-        The labels of all rows of the table.
     unused_levels : dict of str to tuple
         Levels of factors that no row kept has; they were dropped.
     recipe : DesignRecipe
@@ -102,12 +100,11 @@ class Design:
     response: Response
     formula: str
     index: pd.Index
-    table_index: pd.Index
     unused_levels: dict[str, tuple] = field(default_factory=dict)
     recipe: DesignRecipe | None = field(default=None, repr=False)
 
     def rebuild(
-        self, newdata: Any, *, groups: bool = True, missing: Literal["error", "omit"] = "error"
+        self, newdata: Any, *, groups: bool = True, missing: Literal["error", "mark"] = "error"
     ) -> Design:
         """The same columns for new rows.
 
@@ -117,9 +114,9 @@ class Design:
             The columns on the right of the formula; the response is not needed.
         groups : bool
             False leaves the random terms out, and needs no grouping columns.
-        missing : {"error", "omit"}
-            What to do with rows that have a gap: raise, or leave them out. ``rows`` then says
-            which are there, and `spread` puts a result for them on the whole of ``table_index``.
+        missing : {"error", "mark"}
+            What to do with rows that have a gap: raise, or mark them by NaN in X, Z and offset,
+            which any prediction then is too; their level number is 0.
 
         Raises
         ------
@@ -127,15 +124,6 @@ class Design:
             Missing or infinite values, unknown levels of a fixed factor, absent columns.
         """
         return _rebuild(self, as_frame(newdata), groups, missing)
-
-    def spread(self, values: ArrayLike) -> Array:
-        """Values of the rows kept, one for each row of the table: NaN where it was left out."""
-        values = np.asarray(values, dtype=float)
-        if len(self.rows) == len(self.table_index):
-            return values
-        out = np.full((len(self.table_index), *values.shape[1:]), np.nan)
-        out[self.rows] = values
-        return out
 
     def with_new_groups(self, newdata: Any) -> pd.DataFrame:
         """The table with a group that no fit has seen where a grouping column is absent."""
@@ -292,7 +280,6 @@ def build_design(
         response=response,
         formula=formula,
         index=table.index[rows.kept],
-        table_index=table.index,
         unused_levels=unused_levels(table, rows, needed),
         recipe=DesignRecipe(
             parsed,
@@ -331,12 +318,12 @@ def _rebuild(design: Design, table: pd.DataFrame, groups: bool, missing: str) ->
     if missing == "error":
         _refuse_gaps(gaps, rows, "leave {!r} undefined, in")
     complete, rows = rows, rows.without(gaps)
-    values = {code: block[rows.within(complete)] for code, block in values.items()}
+    # Rows with a gap come back as NaN.
+    values = {c: rows.spread(v[rows.within(complete)], np.nan) for c, v in values.items()}
 
     terms: list[RandomTerm] = []
     if groups:
-        grouped = rows.of(table)
-        index = {factors: g.find(grouped) for factors, g in recipe.groupings.items()}
+        index = {f: rows.spread(g.find(rows.of(table)), 0) for f, g in recipe.groupings.items()}
         for bar in parsed.bars:
             code, levels = bar.columns.code, recipe.groupings[bar.factors].levels
             names = recipe.matrices.names[code]
@@ -347,12 +334,11 @@ def _rebuild(design: Design, table: pd.DataFrame, groups: bool, missing: str) ->
         X=np.ascontiguousarray(values[parsed.fixed.code][:, recipe.kept]),
         terms=terms,
         weights=None,
-        offset=_summed(rows.of(given.get("offset")), parsed.offsets, values),
+        offset=_summed(given.get("offset"), parsed.offsets, values),
         trials=None,
-        rows=rows.kept,
+        rows=np.arange(rows.n),
         n_missing=rows.n - len(rows.kept),
-        index=table.index[rows.kept],
-        table_index=table.index,
+        index=table.index,
         unused_levels={},
     )
 

@@ -63,6 +63,14 @@ class Rows:
         """Places of these rows among those kept earlier."""
         return np.searchsorted(earlier.kept, self.kept)
 
+    def spread(self, values: NDArray, fill: float) -> NDArray:
+        """Values of these rows, one for each row of the table; ``fill`` where it is left out."""
+        if self.is_all:
+            return values
+        out = np.full((self.n, *values.shape[1:]), fill, dtype=values.dtype)
+        out[self.kept] = values
+        return out
+
     def refuse_none(self) -> None:
         """Raise where no row is left."""
         if len(self.kept):

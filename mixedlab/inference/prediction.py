@@ -127,10 +127,11 @@ def _of_new_observations(
         sd = np.sqrt(spread + fit.dispersion / rows.weights)
         return sd, np.stack([at.eta - z * sd, at.eta + z * sd])
     rng = np.random.default_rng(0)
-    ends, sd = np.empty((2, rows.n)), np.empty(rows.n)
+    ends, sd = np.full((2, rows.n), np.nan), np.full(rows.n, np.nan)
+    known = np.flatnonzero(np.isfinite(at.eta + spread))  # all but new rows with a gap
     at_once = max(1, _DRAW_CELLS // _DRAWS)
-    for first in range(0, rows.n, at_once):
-        part = slice(first, first + at_once)
+    for first in range(0, known.size, at_once):
+        part = known[first : first + at_once]
         noise = rng.standard_normal((_DRAWS, at.eta[part].size))
         mean = family.link.mu(at.eta[part] + np.sqrt(spread[part]) * noise)
         y = family.draw(rng, mean, rows.weights[part], fit.dispersion)

@@ -336,7 +336,7 @@ class MixedFit(Questions):
                 "compute X @ fit.beta and add the effects in fit.b."
             )
         table = self.design.with_new_groups(newdata) if groups == "any" else newdata
-        new = self.design.rebuild(table, groups=groups != "none")
+        new = self.design.rebuild(table, groups=groups != "none", missing="mark")
         n, terms = new.X.shape[0], list(new.terms)
         if groups == "own" and new_levels == "error":
             _refuse_new_levels(terms)

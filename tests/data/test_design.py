@@ -243,18 +243,22 @@ def test_new_data_that_do_not_fit(table, new, says):
         d.rebuild(pd.DataFrame(new))
 
 
-def test_new_rows_with_gaps_can_be_left_out_and_results_spread(table):
-    d = build_design("y ~ log(n) + x + (1 | g)", table)
+def test_new_rows_with_gaps_are_marked(table):
+    d = build_design("y ~ log(n) + x + offset(n) + (x | g)", table)
     new = table.iloc[:6].set_axis(list("abcdef"))
     new.loc["b", "x"], new.loc["c", "n"] = np.nan, -1
     new["g"] = new.g.astype(object).where(new.index != "e", None)
-    made = d.rebuild(new, missing="omit")
-    assert made.rows.tolist() == [0, 3, 5]
-    assert made.index.tolist() == ["a", "d", "f"]
-    np.testing.assert_allclose(made.X, d.X[[0, 3, 5]])
-    np.testing.assert_array_equal(made.terms[0].index, d.terms[0].index[[0, 3, 5]])
-    np.testing.assert_array_equal(made.spread([1, 2, 3]), [1, np.nan, np.nan, 2, np.nan, 3])
-    assert made.table_index.tolist() == list("abcdef")
+    made = d.rebuild(new, missing="mark")
+    gaps = [False, True, True, False, True, False]
+    assert made.index.tolist() == list("abcdef")
+    assert made.n_missing == 3
+    found = [made.X[:, 1], made.offset, made.terms[0].Z[:, 1]]
+    expected = [d.X[:6, 1], d.offset[:6], d.terms[0].Z[:6, 1]]
+    for values, value in zip(found, expected, strict=True):
+        np.testing.assert_allclose(values, np.where(gaps, np.nan, value))
+    np.testing.assert_array_equal(made.terms[0].index, np.where(gaps, 0, d.terms[0].index[:6]))
+    with pytest.raises(DataError, match="missing values in 'x', in row 1 "):
+        d.rebuild(new)
 
 
 def test_an_empty_table_gives_an_empty_design(table):

@@ -186,3 +186,22 @@ def test_level_of_an_interval(sleep):
         sleep.predict(new, kind="population", interval="confidence", level=p) for p in (0.5, 0.99)
     )
     assert (wide["upper"] - wide["lower"])[0] > 3 * (narrow["upper"] - narrow["lower"])[0]
+
+
+@pytest.mark.parametrize("interval", [None, "confidence", "prediction"])
+@pytest.mark.parametrize("kind", ["conditional", "population", "marginal"])
+@pytest.mark.parametrize("name", ["linear", "poisson"])
+def test_new_rows_with_gaps_have_no_prediction(name, kind, interval):
+    data = ml.load("sleepstudy").assign(slow=lambda d: (d.Reaction // 20).astype(int))
+    fit = (
+        ml.lmm("Reaction ~ Days + (1 | Subject)", data)
+        if name == "linear"
+        else ml.glmm("slow ~ Days + (1 | Subject)", data, family="poisson")
+    )
+    new = data.iloc[[3, 40, 77]].set_axis(["a", "b", "c"])
+    new.loc["b", "Days"] = np.nan
+    found = fit.predict(new, kind=kind, interval=interval)
+    expected = fit.predict(new.loc[["a", "c"]], kind=kind, interval=interval)
+    assert found.index.tolist() == ["a", "b", "c"]
+    assert np.isnan(found.loc["b"]).all()
+    np.testing.assert_allclose(found.loc[["a", "c"]], expected)

@@ -331,7 +331,7 @@ class GEEFit(Questions):
             return Rows(self.X, np.zeros(self.n_obs) + e.offset, weights=e.weights, index=index)
         if self.design is None:
             raise DataError("This fit was made from arrays: new rows are X @ fit.beta.")
-        new = self.design.rebuild(newdata, groups=False)
+        new = self.design.rebuild(newdata, groups=False, missing="mark")
         offset = np.zeros(len(new.X)) if new.offset is None else new.offset
         return Rows(new.X, offset, weights=np.ones(len(new.X)), index=new.index)
 

@@ -62,7 +62,7 @@ def predict(
     conditional = kind == "conditional"
     X, offset, terms = fit.X, fit.offset, fit.terms
     if newdata is not None:
-        design = fit.design.rebuild(newdata, groups=conditional)
+        design = fit.design.rebuild(newdata, groups=conditional, missing="mark")
         X, terms = design.X, design.terms
         offset = np.zeros(len(X)) if design.offset is None else design.offset
     eta = X @ fit.beta + offset
