@@ -28,6 +28,7 @@ from mixedlab.data.identifiability import independent_columns
 from mixedlab.engine.terms import RandomTerm
 from mixedlab.errors import DataError, listed
 from mixedlab.inference.reporting import Report, Summary
+from mixedlab.inference.tables import on_rows
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -51,8 +52,8 @@ class Pooled:
     coef, se : DataFrame, groups x coefficients
         Each group's coefficients, fixed part included, and their standard errors. NaN where
         the group has no fit of its own, or the coefficient cannot be told from the groups.
-    fitted, resid : ndarray, shape (n,)
-        In the order of the rows used; NaN where a group has no fit of its own.
+    fitted, resid : Series, length n
+        On the index of the rows used; NaN where a group has no fit of its own.
     sigma : float
         Residual standard deviation; NaN where no row is left to estimate it from.
     """
@@ -60,8 +61,8 @@ class Pooled:
     kind: str
     coef: pd.DataFrame
     se: pd.DataFrame
-    fitted: Array
-    resid: Array
+    fitted: pd.Series
+    resid: pd.Series
     sigma: float
 
     def __repr__(self) -> str:
@@ -123,11 +124,9 @@ class ThreePoolings(Report):
         """Return one coefficient of every group: columns n, complete, none, partial, note."""
         import pandas as pd
 
-        if coefficient not in self.partial.coef.columns:
-            raise DataError(
-                f"There is no coefficient {coefficient!r}: there are "
-                f"{listed(self.partial.coef.columns)}."
-            )
+        known = self.partial.coef.columns
+        if coefficient not in known:
+            raise DataError(f"There is no coefficient {coefficient!r}: there are {listed(known)}.")
         columns = {p.kind: p.coef[coefficient] for p in (self.complete, self.none, self.partial)}
         table = pd.DataFrame({"n": self.sizes, **columns})
         table["note"] = [self.notes.get(group, "") for group in table.index]
@@ -137,16 +136,12 @@ class ThreePoolings(Report):
         """Sizes, notes, and the groups' coefficients side by side (the first groups)."""
         import pandas as pd
 
-        sigmas = ", ".join(
-            f"{p.kind} {p.sigma:.4g}" for p in (self.complete, self.none, self.partial)
-        )
+        poolings = (self.complete, self.none, self.partial)
+        sigmas = ", ".join(f"{p.kind} {p.sigma:.4g}" for p in poolings)
         group = self.sizes.index.name
-        lines = [
-            f"Rows: {self.fit.n_obs}; groups: {group} {len(self.sizes)}, "
-            f"with {self.sizes.min()} to {self.sizes.max()} rows",
-            f"Residual sd: {sigmas}",
-            *self.remarks,
-        ]
+        sizes = f"{len(self.sizes)}, with {self.sizes.min()} to {self.sizes.max()} rows"
+        lines = [f"Rows: {self.fit.n_obs}; groups: {group} {sizes}", f"Residual sd: {sigmas}"]
+        lines += self.remarks
         if unfitted := [g for g in self.notes if self.none.coef.loc[g].isna().all()]:
             lines.append(
                 f"No fit of their own for {len(unfitted)} of {len(self.sizes)} groups "
@@ -155,17 +150,13 @@ class ThreePoolings(Report):
         tables = {}
         if self.shared:
             rows = {name: self.side_by_side(name).iloc[0] for name in self.shared}
-            tables["The same for all groups"] = pd.DataFrame(rows).T[
-                ["complete", "none", "partial"]
-            ]
+            kinds = [p.kind for p in poolings]
+            tables["The same for all groups"] = pd.DataFrame(rows).T[kinds]
         for name in self.partial.coef.columns.difference(self.shared, sort=False):
             shown = self.side_by_side(name)
             more = f" (first {_GROUPS_SHOWN} groups)" if len(shown) > _GROUPS_SHOWN else ""
             tables[f"{name}{more}"] = shown.head(_GROUPS_SHOWN)
         return Summary(f"Three poolings of {self.fit.formula}", lines, tables)
-
-    def __repr__(self) -> str:
-        return str(self.summary())
 
 
 def pooling(formula: str, data: pd.DataFrame, *, reml: bool = True) -> ThreePoolings:
@@ -211,7 +202,7 @@ def pooling(formula: str, data: pd.DataFrame, *, reml: bool = True) -> ThreePool
     fit = lmm(formula, data, reml=reml)
     groups = _Groups.of(fit)
     none, notes, remarks = _none(groups)
-    sizes = pd.Series(groups.sizes, index=none.coef.index, name="n")
+    sizes = pd.Series([len(rows) for rows in groups.rows], index=none.coef.index, name="n")
     return ThreePoolings(
         complete=_complete(groups),
         none=none,
@@ -237,6 +228,7 @@ class _Groups:
     factor: str
     levels: tuple
     rows: Sequence[NDArray[np.intp]]
+    index: pd.Index
 
     @classmethod
     def of(cls, fit: LinearFit) -> _Groups:
@@ -254,11 +246,8 @@ class _Groups:
             factor=terms[0].group,
             levels=terms[0].levels,
             rows=np.split(np.argsort(index, kind="stable"), ends[:-1]),
+            index=fit.index,
         )
-
-    @property
-    def sizes(self) -> list[int]:
-        return [len(rows) for rows in self.rows]
 
     @cached_property
     def C(self) -> Array:
@@ -299,7 +288,8 @@ class _Groups:
 
         index = pd.Index(self.levels, name=self.factor)
         tables = [pd.DataFrame(values, index=index, columns=self.columns) for values in (coef, se)]
-        return Pooled(kind, *tables, fitted + self.offset, self.y - fitted, sigma)
+        values = (("fitted", fitted + self.offset), ("resid", self.y - fitted))
+        return Pooled(kind, *tables, *(on_rows(v, self.index, n) for n, v in values), sigma)
 
 
 def _complete(groups: _Groups) -> Pooled:
@@ -324,22 +314,22 @@ def _none(groups: _Groups) -> tuple[Pooled, dict, tuple[str, ...]]:
     q = len(groups.z_names)
     bases: dict[int, tuple[Array, Array]] = {}
     notes: dict = {}
-    for j, rows in enumerate(groups.rows):
+    for level, (j, rows) in zip(groups.levels, enumerate(groups.rows), strict=True):
         Q, R = np.linalg.qr(groups.Z[rows])
-        if len(rows) < q:
-            counted = "1 row" if len(rows) == 1 else f"{len(rows)} rows"
-            notes[groups.levels[j]] = f"{counted} for {q} coefficients: no fit of its own"
-        elif not _full_rank(R):
-            notes[groups.levels[j]] = (
-                f"its rows do not tell {listed(groups.z_names)} apart: no fit of its own"
-            )
+        n = len(rows)
+        if n < q:
+            counted = "1 row" if n == 1 else f"{n} rows"
+            notes[level] = f"{counted} for {q} coefficients: no fit of its own"
+        elif not np.all(np.abs(np.diag(R)) > _SAME * np.linalg.norm(R, axis=0)):
+            what = listed(groups.z_names)
+            notes[level] = f"its rows do not tell {what} apart: no fit of its own"
         else:
             bases[j] = (Q, R)
-            if len(rows) == q:
-                notes[groups.levels[j]] = (
-                    "as many rows as coefficients: its own fit meets every row, and nothing is "
-                    "left to judge it by"
-                )
+        if n == q and j in bases:
+            notes[level] = (
+                "as many rows as coefficients: its own fit meets every row, and nothing is "
+                "left to judge it by"
+            )
     used = np.concatenate([groups.rows[j] for j in bases]) if bases else np.array([], dtype=int)
     X = groups.X[:, groups.shared]
     Xy = np.column_stack([X, groups.y])
@@ -349,7 +339,12 @@ def _none(groups: _Groups) -> tuple[Pooled, dict, tuple[str, ...]]:
         rest[groups.rows[j]] = part - Q @ (Q.T @ part)
     kept = _not_taken_up(rest[used, :-1], X[used])
     lost = [groups.names[k] for i, k in enumerate(groups.shared) if i not in kept]
-    remarks = _remarks(lost, groups.factor)
+    remarks = ()
+    if lost:
+        remarks = (
+            f"No pooling has no coefficient for {listed(lost)}: it does not vary within "
+            f"{groups.factor}, so the groups' own coefficients take it up.",
+        )
 
     X_rest, y_rest = rest[np.ix_(used, kept)], rest[used, -1]
     shared = np.linalg.lstsq(X_rest, y_rest, rcond=None)[0]
@@ -379,25 +374,15 @@ def _none(groups: _Groups) -> tuple[Pooled, dict, tuple[str, ...]]:
 def _partial(groups: _Groups, fit: LinearFit) -> Pooled:
     r"""Fixed effects plus BLUPs, and the mean squared error of their sum.
 
-    With :math:`W = \Lambda (\Lambda' Z'Z \Lambda + I)^{-1} \Lambda'` for the rows of a group,
-    :math:`\hat b = W Z'(y - X\hat\beta)`, so that the error of :math:`C\hat\beta + \hat b` is
-    :math:`(C - W Z'X)(\hat\beta - \beta)` plus an independent part of covariance
-    :math:`\sigma^2 W`.
+    With :math:`K` the covariance of a group's b given y and beta, in units of :math:`\sigma^2`,
+    :math:`\hat b = K Z'(y - X\hat\beta)`, so that the error of :math:`C\hat\beta + \hat b` is
+    :math:`(C - K Z'X)(\hat\beta - \beta)` plus an independent part of covariance
+    :math:`\sigma^2 K`.
     """
-    C, shared, q = groups.C, groups.shared, len(groups.z_names)
-    Lambda = np.zeros((q, q))
-    start = 0
-    for L in fit.factors:
-        stop = start + L.shape[0]
-        Lambda[start:stop, start:stop] = L
-        start = stop
-    own_se = np.empty((len(groups.levels), q))
-    for j, rows in enumerate(groups.rows):
-        Z = groups.Z[rows]
-        inner = Lambda.T @ Z.T @ Z @ Lambda + np.eye(q)
-        W = Lambda @ np.linalg.solve(inner, Lambda.T)
-        D = C - W @ Z.T @ groups.X[rows]
-        own_se[j] = np.sqrt(np.diag(fit.sigma**2 * W + D @ fit.vcov_beta @ D.T))
+    C, shared, blocks = groups.C, groups.shared, fit.blocks()
+    D = C - blocks.by_beta
+    variance = fit.sigma**2 * np.diagonal(blocks.K, axis1=1, axis2=2)
+    own_se = np.sqrt(variance + np.einsum("jqp,pr,jqr->jq", D, fit.vcov_beta, D))
     coef = groups.coefficients(fit.beta[shared], C @ fit.beta + np.hstack(fit.b))
     se = groups.coefficients(np.sqrt(np.diag(fit.vcov_beta))[shared], own_se)
     return groups.pooled("partial", coef, se, fit.fitted_values - groups.offset, fit.sigma)
@@ -408,20 +393,6 @@ def _not_taken_up(rest: Array, X: Array) -> NDArray[np.intp]:
     left, whole = np.linalg.norm(rest, axis=0), np.linalg.norm(X, axis=0)
     alive = np.flatnonzero(left > _SAME * whole)
     return alive[independent_columns(rest[:, alive])] if alive.size else alive
-
-
-def _remarks(lost: Sequence[str], factor: str) -> tuple[str, ...]:
-    if not lost:
-        return ()
-    return (
-        f"No pooling has no coefficient for {listed(lost)}: it does not vary within {factor}, so "
-        "the groups' own coefficients take it up.",
-    )
-
-
-def _full_rank(R: Array) -> bool:
-    diagonal, length = np.abs(np.diag(R)), np.linalg.norm(R, axis=0)
-    return bool(np.all(diagonal > _SAME * length) and np.all(length > 0))
 
 
 def _residual_sd(residuals: Array, df: int) -> float:

@@ -32,16 +32,13 @@ if TYPE_CHECKING:
 
 Array = NDArray[np.float64]
 
-_LINEAR_ONLY = "{} for linear mixed models, fitted by ml.lmm. {}"
-_NOT_HERE: dict[str, str] = {
-    "satterthwaite": _LINEAR_ONLY.format(
-        "Satterthwaite degrees of freedom are", "Use df='wald' or confint(method='bootstrap')."
-    ),
-    "kenward-roger": _LINEAR_ONLY.format(
-        "Kenward-Roger degrees of freedom are", "Use df='wald' or confint(method='bootstrap')."
-    ),
-    "conditional AIC": _LINEAR_ONLY.format("The conditional AIC is", "Use aic."),
-    "leverage": _LINEAR_ONLY.format("Leverages are", ""),
+_LINEAR = "for linear mixed models, fitted by ml.lmm."
+_INSTEAD = "Use df='wald' or confint(method='bootstrap')."
+_NOT_HERE = {
+    "satterthwaite": f"Satterthwaite degrees of freedom are {_LINEAR} {_INSTEAD}",
+    "kenward-roger": f"Kenward-Roger degrees of freedom are {_LINEAR} {_INSTEAD}",
+    "conditional AIC": f"The conditional AIC is {_LINEAR} Use aic.",
+    "leverage": f"Leverages are {_LINEAR}",
     "profile interval": "Profiles are for fits by ml.lmm and ml.glmm: use method='wald' or "
     "method='bootstrap'.",
     "marginal coefficients": "Marginal coefficients are for glmm fits.",
@@ -290,27 +287,24 @@ class MixedFit(Questions):
     @cached_property
     def named_parameters(self) -> tuple[Parameter, ...]:
         """Sd and correlations in theta's order, sigma or dispersion, the fixed effects."""
-        held = self.profiled_kinds
-        order, covariances = self._theta_order, self.covariances
+        held, order, covariances = self.profiled_kinds, self._theta_order, self.covariances
         found = random_parameters(self.terms, order, covariances, self._smallest_sd, held)
-        found += self._dispersions()
-        for k, (name, beta) in enumerate(zip(self.names, self.beta, strict=True)):
-            found.append(Parameter("beta", name, float(beta), first=k, can_be_held="beta" in held))
-        return tuple(found)
+        fixed = [
+            Parameter("beta", name, float(beta), first=k, can_be_held="beta" in held)
+            for k, (name, beta) in enumerate(zip(self.names, self.beta, strict=True))
+        ]
+        return (*found, *self._dispersions(), *fixed)
 
     def _smallest_sd(self, term: int, coef: int) -> float:
         """The standard deviation of a random coefficient below which it counts as zero."""
         return 1e-6
 
     def _dispersions(self) -> list[Parameter]:
-        if self.sigma is not None:
-            kind, value = "sigma", self.sigma
-        elif self.response_family.has_dispersion:
-            kind, value = "dispersion", self.dispersion
-        else:
+        if self.sigma is None and not self.response_family.has_dispersion:
             return []
-        held = kind in self.profiled_kinds
-        return [Parameter(kind, kind, float(value), "log", can_be_held=held)]
+        kind = "dispersion" if self.sigma is None else "sigma"
+        value = self.dispersion if self.sigma is None else self.sigma
+        return [Parameter(kind, kind, value, "log", can_be_held=kind in self.profiled_kinds)]
 
     def parameter_covariance(self) -> Array:
         """Joint covariance of the named parameters on their free scales; NaN: unknown."""
