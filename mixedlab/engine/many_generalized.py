@@ -179,7 +179,9 @@ def scoring_many(problem: ManyLikelihoods, max_steps: int = 25) -> tuple[Array, 
                 W = np.where(W >= 0, W, problem.family.fisher_weights(eta, problem.weights, 1.0))
             good = np.isfinite(W) & np.isfinite(l1)
             W, l1 = np.where(good, W, 0.0), np.where(good, l1, 0.0)
-            information = (problem.XX @ W).reshape(p, p, -1).transpose(2, 0, 1)
+            W, l1 = problem.of_rows(W, left), problem.of_rows(l1, left)
+            information = np.einsum("kn,nm->km", problem.XX, W).reshape(p, p, -1)
+            information = information.transpose(2, 0, 1)
             trace = np.einsum("mpp->m", information)[:, None, None]
             information = information + 1e-10 * np.maximum(trace, 1e-300) * np.eye(p)
             step = np.linalg.solve(information, (X.T @ l1).T[:, :, None])[:, :, 0]
@@ -187,7 +189,7 @@ def scoring_many(problem: ManyLikelihoods, max_steps: int = 25) -> tuple[Array, 
             for _ in range(12):
                 candidate = beta[left] + length[:, None] * step
                 new, _ = model.value_and_score(problem.offset + X @ candidate.T, problem.groups)
-                new = new.sum(0)
+                new = problem.total(new, left)
                 worse = ~(new >= value[left] - 1e-9 * np.abs(value[left]))
                 if not worse.any():
                     break

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from mixedlab.engine import blocks
 from mixedlab.engine.layout import lower_triangle
-from mixedlab.engine.many_responses import Groups, Responses, responses
+from mixedlab.engine.many_responses import Groups, Responses, merge_groups, responses
 from mixedlab.engine.quadrature import product_rule
 from mixedlab.engine.stacked_factor import factor, solve
 
@@ -61,18 +61,24 @@ class ManyLikelihoods:
 
     def __init__(self, family, y, X, index, Z, sizes, weights, offset, nagq=1) -> None:
         order = np.argsort(index, kind="stable")
-        self.groups = Groups(np.bincount(index))
-        self.y, self.X, self.offset = y[order], X[order], offset[order][:, None]
-        self.XX = np.einsum("na,nb->abn", self.X, self.X).reshape(-1, len(X))
-        self.weights = weights[order][:, None] if np.ndim(weights) else weights
+        self.family, self.groups = family, Groups(np.bincount(index))
+        w = np.broadcast_to(weights, len(y)) * 1.0
+        y, design = y[order], np.column_stack([X, Z, offset, w])[order]
+        self.constant = responses(family, y, w[order, None]).constant()
+        self.counts = None  # how many groups each one stands for
+        merged = merge_groups(y, design, self.groups)
+        if merged is not None:
+            y, design, self.counts = merged.y, design[merged.rows], merged.counts
+            self.groups = Groups(self.groups.counts[: len(merged.counts)])
+        (self.q, self.p), m = (Z.shape[1], X.shape[1]), y.shape[1]
+        self.J, self.m = self.groups.counts.size, m
+        self.y, self.X = y, np.ascontiguousarray(design[:, : self.p])
+        self.XX = np.einsum("na,nb->abn", self.X, self.X).reshape(-1, len(y))
+        self.offset = design[:, -2, None]
+        self.weights = design[:, -1:] if np.ndim(weights) else weights
         # None stands for a column of ones: no multiplication is needed
-        self.Z = [None if np.all(z == 1) else z[order][:, None] for z in Z.T]
-        self.q, self.p, self.J, self.m = (
-            len(self.Z),
-            X.shape[1],
-            self.groups.counts.size,
-            y.shape[1],
-        )
+        columns = design[:, self.p : self.p + self.q].T
+        self.Z = [None if np.all(z == 1) else z[:, None].copy() for z in columns]
         rows, cols, first = [], [], 0
         for size in sizes:
             r, c = lower_triangle(size)
@@ -81,9 +87,7 @@ class ManyLikelihoods:
             first += size
         self.rows, self.cols = np.concatenate(rows), np.concatenate(cols)
         self.n_theta = self.rows.size
-        self.family = family
-        self.u = np.zeros((self.q, self.J, self.m))
-        self.constant = self.model(slice(None)).constant()
+        self.u = np.zeros((self.q, self.J, m))
         self.use_nodes(nagq)
 
     def use_nodes(self, nagq: int) -> None:
@@ -94,6 +98,14 @@ class ManyLikelihoods:
     def model(self, which: Indices | slice) -> Responses:
         """The responses of some data sets as functions of eta."""
         return responses(self.family, self.y[:, which], self.weights)
+
+    def total(self, by_group: Array, which: Indices | slice) -> Array:
+        """Sums over all groups of a data set, (..., m) from (..., J, m)."""
+        return (by_group if self.counts is None else by_group * self.counts[:, which]).sum(-2)
+
+    def of_rows(self, x: Array, which: Indices | slice) -> Array:
+        """Rows (n, m) times the number of groups that theirs stands for."""
+        return x if self.counts is None else x * self.groups.spread(self.counts[:, which])
 
     def _sum(self, x: Array, *columns: int) -> Array:
         """Group sums of x times the ``columns`` of Z."""
@@ -123,7 +135,7 @@ class ManyLikelihoods:
         Lam = np.zeros((self.q, self.q, which.size))
         Lam[self.rows, self.cols] = theta.T
         model = self.model(which)
-        fixed = self.offset + self.X @ beta.T
+        fixed = self.offset + np.einsum("np,mp->nm", self.X, beta)
         with np.errstate(all="ignore"):
             u, eta = self._modes(model, fixed, Lam, which)
             l1, l2, l3 = model.derivatives(eta)
@@ -136,11 +148,12 @@ class ManyLikelihoods:
             if self.nagq > 1:
                 at_nodes = self._over_nodes(model, eta, u, Lam, L, base)
                 value = value + np.log(at_nodes.total)
-            value = value.sum(0) + self.constant[which]
-            d_Lam, d_beta = self._gradient(u, Lam, A, L, (l1, l2, l3), at_nodes)
+            value = self.total(value, which) + self.constant[which]
+            d_Lam, d_eta = self._gradient(u, Lam, A, L, (l1, l2, l3), at_nodes)
             by_group = d_Lam[self.rows, self.cols]
-            spread = (by_group**2).sum(1)
-            gradient = np.concatenate([by_group.sum(1), d_beta]).T
+            spread = self.total(by_group**2, which)
+            d_beta = np.einsum("np,nm->pm", self.X, self.of_rows(d_eta, which))
+            gradient = np.concatenate([self.total(by_group, which), d_beta]).T
         good = np.isfinite(value) & np.isfinite(gradient).all(1)
         self.u[:, :, which[good]] = u[:, :, good]
         return Values(np.where(good, value, -np.inf), gradient, spread.T)
@@ -167,21 +180,21 @@ class ManyLikelihoods:
         if cold.any():  # the last modes do not suit this point
             u[:, :, cold] = 0.0
             eta[:, cold] = fixed[:, cold]
-        left, here = np.arange(which.size), model
+        left, going, here = np.arange(which.size), np.ones(which.size, dtype=bool), model
         now = (fixed, Lam, u.copy(), eta.copy())  # of those that are left
         for _ in range(_NEWTON_STEPS):
             new_u, new_eta, worst = self._newton_step(here, *now)
-            done = ~(worst >= 1e-10)  # the step just taken squares what was left
-            u[:, :, left], eta[:, left] = new_u, new_eta
-            if done.all():
+            # What is found stays as it is, so that no data set depends on its neighbours.
+            u[:, :, left[going]], eta[:, left[going]] = new_u[..., going], new_eta[:, going]
+            going &= worst >= 1e-10  # the step just taken squares what was left
+            if not going.any():
                 return u, eta
             now = (now[0], now[1], new_u, new_eta)
-            if 2 * np.count_nonzero(done) >= done.size:
-                go = ~done
-                left = left[go]
-                here = self.model(which[left])
-                now = tuple(part[..., go] for part in now)
-        eta[:, left] = np.nan
+            if 2 * np.count_nonzero(going) <= going.size:
+                left, here = left[going], self.model(which[left[going]])
+                now = tuple(part[..., going] for part in now)
+                going = going[going]
+        eta[:, left[going]] = np.nan
         return u, eta
 
     def _newton_step(self, model, fixed, Lam, u, eta) -> tuple[Array, Array, Array]:
@@ -203,7 +216,7 @@ class ManyLikelihoods:
         length = np.ones_like(value)
         for _ in range(40):
             after = self._penalised(model, new_eta, new)
-            worse = ~(after >= value - 1e-10 * (1 + np.abs(value)))
+            worse = ~(after >= value - 1e-10 * (1 + np.abs(value))) & (worst > 0.05)
             if not worse.any():
                 break
             length = np.where(worse, length / 2, length)
@@ -242,7 +255,7 @@ class ManyLikelihoods:
         return sums.normalised(self.groups)
 
     def _gradient(self, u, Lam, A, L, derivatives, at_nodes) -> tuple[Array, Array]:
-        """Gradients in Lambda by group (q, q, J, m) and in beta (p, m)."""
+        """Gradients in Lambda by group (q, q, J, m), and in the fixed part by row (n, m)."""
         l1, l2, l3 = derivatives
         q = self.q
         inner = np.zeros_like(L)
@@ -274,7 +287,7 @@ class ManyLikelihoods:
         d = c + l2 * self._rows(_times(Lam, t))
         d_Lam = d_Lam + np.stack([self._sum(d, a) for a in range(q)])[:, None] * u
         d_Lam = d_Lam + Zl1[:, None] * t + 2 * np.einsum("abjm,bcjm->acjm", A, LamK)
-        return d_Lam, self.X.T @ (score + d)
+        return d_Lam, score + d
 
     def information_of_beta(self, theta: Array, beta: Array) -> Array:
         """X'WX - X'WZ (Z'WZ + G^-1)^-1 Z'WX (m, p, p) of all data sets, at the last modes."""
@@ -291,8 +304,9 @@ class ManyLikelihoods:
             WX = [[self._sum(W * x[:, None], a) for a in range(self.q)] for x in self.X.T]
             WX = np.array(WX).transpose(1, 0, 2, 3)  # (q, p, J, m)
             B = blocks.solve_lower(factor(H), np.einsum("bam,bpjm->apjm", Lam, WX))
-            total = (self.XX @ W).reshape(self.p, self.p, -1)
-            out[part] = (total - np.einsum("apjm,arjm->prm", B, B)).transpose(2, 0, 1)
+            total = np.einsum("kn,nm->km", self.XX, self.of_rows(W, part))
+            taken = self.total(np.einsum("apjm,arjm->prjm", B, B), part)
+            out[part] = (total.reshape(self.p, self.p, -1) - taken).transpose(2, 0, 1)
         return out
 
 

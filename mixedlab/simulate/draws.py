@@ -24,7 +24,7 @@ Wichura (1988), "Algorithm AS 241: the percentage points of the normal distribut
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from zlib import crc32
 
 import numpy as np
@@ -34,6 +34,8 @@ _GAMMA = np.uint64(0x9E3779B97F4A7C15)
 _MIX_1 = np.uint64(0xBF58476D1CE4E5B9)
 _MIX_2 = np.uint64(0x94D049BB133111EB)
 MAX_SEED = 2**63 - 1
+_FEW = 40.0  # counts are found by adding probabilities up where their means are below
+_MOST_STEPS = 200  # in which the mean's Poisson probabilities add up to 1, to the last digit
 
 
 def mix(h: NDArray[np.uint64]) -> NDArray[np.uint64]:
@@ -62,19 +64,25 @@ class Draws:
     """
 
     def __init__(self, seed: int) -> None:
-        try:
-            valid = int(seed) == seed and 0 <= seed <= MAX_SEED
-        except (TypeError, ValueError, OverflowError):
-            valid = False
-        if not valid:
-            raise ValueError(f"`seed` is {seed!r}; give a whole number from 0 to 2**63 - 1.")
-        self.seed = int(seed)
+        self.seed = _checked(seed)
+        self._first = np.array([self.seed], dtype=np.uint64)
+
+    @classmethod
+    def of_many(cls, seeds: Sequence[int]) -> Draws:
+        """The draws of many seeds at once: every array gains a first axis, one place a seed."""
+        many = object.__new__(cls)
+        many.seed = [_checked(seed) for seed in seeds]
+        many._first = np.array(many.seed, dtype=np.uint64)
+        return many
 
     def uniform(self, role: str, *index: ArrayLike) -> NDArray[np.float64]:
         """Numbers strictly between 0 and 1, one for each place."""
-        h = mix(np.array([self.seed], dtype=np.uint64))
-        for i in (crc32(role.encode()), *index):
-            h = mix(h + (np.atleast_1d(i).astype(np.uint64) + np.uint64(1)) * _GAMMA)
+        places = [np.atleast_1d(i).astype(np.uint64) for i in index]
+        h = mix(self._first)
+        if isinstance(self.seed, list):
+            h = h.reshape(-1, *(1,) * max((i.ndim for i in places), default=0))
+        for i in (np.array([crc32(role.encode())], dtype=np.uint64), *places):
+            h = mix(h + (i + np.uint64(1)) * _GAMMA)
         return ((h >> np.uint64(11)).astype(float) + 0.5) * 2.0**-53
 
     def normal(self, role: str, *index: ArrayLike) -> NDArray[np.float64]:
@@ -89,21 +97,32 @@ class Draws:
         self, role: str, n: ArrayLike, p: ArrayLike, *index: ArrayLike
     ) -> NDArray[np.int64]:
         """Successes in ``n`` trials of probability ``p``."""
-        from scipy.special import bdtr, bdtrik
-
         u, n, p = np.broadcast_arrays(self.uniform(role, *index), n, p)
         inside = np.clip(p, 1e-300, 1 - 1e-16)
-        count = _step_back(bdtrik(u, n, inside), u, lambda k: bdtr(k, n, inside))
+        if n.max(initial=0) <= _FEW:
+            size, odds = n.ravel(), (inside / (1 - inside)).ravel()
+            none = ((1 - inside) ** n).ravel()
+            count = _search(u.ravel(), none, lambda k, at: odds[at] * (size[at] - k) / (k + 1))
+            count = count.reshape(u.shape)
+        else:
+            from scipy.special import bdtr, bdtrik
+
+            count = _step_back(bdtrik(u, n, inside), u, lambda k: bdtr(k, n, inside))
         return np.where(p <= 0, 0, np.where(p >= 1, n, count)).astype(np.int64)
 
     def poisson(self, role: str, mean: ArrayLike, *index: ArrayLike) -> NDArray[np.int64]:
         """Poisson counts; a count never falls when its mean rises."""
-        from scipy.special import pdtr, pdtrik
-
         u, mean = np.broadcast_arrays(self.uniform(role, *index), mean)
-        positive = np.maximum(mean, 1e-300)
-        count = _step_back(pdtrik(u, positive), u, lambda k: pdtr(k, positive))
-        return np.where(mean <= 0, 0, count).astype(np.int64)
+        few = mean <= _FEW
+        small = np.maximum(mean[few], 0.0)
+        count = np.zeros(u.shape, dtype=np.int64)
+        count[few] = _search(u[few], np.exp(-small), lambda k, at: small[at] / (k + 1))
+        if not few.all():
+            from scipy.special import pdtr, pdtrik
+
+            u, mean = u[~few], mean[~few]
+            count[~few] = _step_back(pdtrik(u, mean), u, lambda k: pdtr(k, mean))
+        return count
 
     def gamma(self, role: str, shape: ArrayLike, *index: ArrayLike) -> NDArray[np.float64]:
         """Gamma numbers of the given shape and scale 1."""
@@ -116,6 +135,37 @@ class Draws:
         from scipy.special import betaincinv
 
         return betaincinv(a, b, self.uniform(role, *index))
+
+
+def _checked(seed: int) -> int:
+    try:
+        valid = int(seed) == seed and 0 <= seed <= MAX_SEED
+    except (TypeError, ValueError, OverflowError):
+        valid = False
+    if not valid:
+        raise ValueError(f"`seed` is {seed!r}; give a whole number from 0 to 2**63 - 1.")
+    return int(seed)
+
+
+def _search(
+    u: NDArray, first: NDArray, ratio: Callable[[int, NDArray], NDArray]
+) -> NDArray[np.int64]:
+    """Smallest whole k with cdf(k) >= u, by adding probabilities up from that of 0.
+
+    ``first`` is the probability of 0, ``ratio(k, at)`` that of k + 1 over that of k at the places
+    ``at``; all arrays are flat.
+    """
+    count, at, term = np.zeros(u.size, dtype=np.int64), np.arange(u.size), first
+    total = term
+    for k in range(_MOST_STEPS):
+        above = u > total
+        at, u, term, total = at[above], u[above], term[above], total[above]
+        if not at.size:
+            break
+        count[at] = k + 1
+        term = term * ratio(k, at)
+        total = total + term
+    return count
 
 
 def _step_back(
