@@ -20,6 +20,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from mixedlab.engine.families import Family
 from mixedlab.engine.families import family as family_named
+from mixedlab.engine.many_fixed import many_fixed
 from mixedlab.engine.many_likelihood import ManyLikelihoods
 from mixedlab.errors import DataError
 
@@ -148,60 +149,17 @@ def many_generalized(
 
 def _start(problem: ManyLikelihoods, sizes: tuple[int, ...]) -> tuple[Array, Mask]:
     """Coefficients without random effects and modest variances; and whether they run away."""
-    beta, settled = scoring_many(problem)
+    weights = problem.of_rows(np.broadcast_to(problem.weights, problem.y.shape), slice(None))
+    plain = many_fixed(
+        problem.y, problem.X, problem.family, weights=weights, offset=problem.offset
+    )  # fmt: skip
+    beta, settled = plain.beta, plain.converged
     first = np.concatenate([np.eye(q)[np.triu_indices(q)] * _FIRST_SD / q for q in sizes])
     eta = problem.X @ beta.T
     far = np.abs(eta - np.median(eta, axis=0)).max(0, initial=0.0) > _FAR
     # A start far out would take the others' evaluations along.
-    beta = np.where((far | ~settled)[:, None], np.clip(beta, -5.0, 5.0), beta)
+    beta = np.where((far | ~settled)[:, None], np.clip(np.nan_to_num(beta), -5.0, 5.0), beta)
     return np.hstack([np.tile(first, (problem.m, 1)), beta]), far | ~settled
-
-
-def scoring_many(problem: ManyLikelihoods, max_steps: int = 25) -> tuple[Array, Mask]:
-    """Coefficients (m, p) of the models without random effects, and which have settled.
-
-    Fisher scoring where the link is not the family's own, and halved steps where the
-    log-likelihood would fall (McCullagh and Nelder, 1989, section 2.5).
-    """
-    X, p, m = problem.X, problem.p, problem.m
-    beta, settled = np.zeros((m, p)), np.zeros(m, dtype=bool)
-    whole = np.arange(m)
-    with np.errstate(all="ignore"):
-        eta = problem.model(slice(None)).start_eta()
-        beta[:] = np.linalg.lstsq(X, eta - problem.offset, rcond=None)[0].T
-        left, value = whole, np.full(m, -np.inf)
-        for _ in range(max_steps):
-            model = problem.model(left)
-            eta = problem.offset + X @ beta[left].T
-            l1, l2, _ = model.derivatives(eta)
-            W = -l2
-            if (W < 0).any():
-                W = np.where(W >= 0, W, problem.family.fisher_weights(eta, problem.weights, 1.0))
-            good = np.isfinite(W) & np.isfinite(l1)
-            W, l1 = np.where(good, W, 0.0), np.where(good, l1, 0.0)
-            W, l1 = problem.of_rows(W, left), problem.of_rows(l1, left)
-            information = np.einsum("kn,nm->km", problem.XX, W).reshape(p, p, -1)
-            information = information.transpose(2, 0, 1)
-            trace = np.einsum("mpp->m", information)[:, None, None]
-            information = information + 1e-10 * np.maximum(trace, 1e-300) * np.eye(p)
-            step = np.linalg.solve(information, (X.T @ l1).T[:, :, None])[:, :, 0]
-            length = np.ones(left.size)
-            for _ in range(12):
-                candidate = beta[left] + length[:, None] * step
-                new, _ = model.value_and_score(problem.offset + X @ candidate.T, problem.groups)
-                new = problem.total(new, left)
-                worse = ~(new >= value[left] - 1e-9 * np.abs(value[left]))
-                if not worse.any():
-                    break
-                length = np.where(worse, length / 2, length)
-            beta[left] = candidate
-            done = np.abs(new - value[left]) < 1e-8 * (np.abs(new) + 0.1)
-            value[left] = new
-            settled[left[done]] = True
-            left = left[~done]
-            if not left.size:
-                break
-    return beta, settled
 
 
 class _Fitting:
