@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Annotated
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mixedlab.simulate.draws import Draws
 from mixedlab.simulate.scenario import Correlation, Parameter, Simulated, rows_of, scenario
@@ -38,25 +39,18 @@ def wards(
         ``lambda = sd_patient^2 / sd_ward^2``, and ``regression``, by ward: how much of a ward's
         distance from the mean is expected again next year, stability times reliability.
     """
+    sizes = rows_of(n_patients, n_wards, "numbers of patients")[0]
+    sizes = tuple(np.bincount(sizes).tolist())
     draws = Draws(seed)
-    everyone = np.arange(n_wards)
-    z = draws.normal("ward", everyone[:, None], np.arange(n_years))
-    b = np.empty((n_wards, n_years))
-    b[:, 0] = z[:, 0]
-    for year in range(1, n_years):
-        b[:, year] = stability * b[:, year - 1] + np.sqrt(1 - stability**2) * z[:, year]
-    b *= sd_ward
-    one_year = rows_of(n_patients, n_wards, "numbers of patients")
-    year = np.repeat(np.arange(n_years), one_year[0].size)
-    ward, patient = (np.tile(part, n_years) for part in one_year)
-    e = sd_patient * draws.normal("patient", ward, year, patient)
-    sizes = np.bincount(one_year[0])
+    b, score, (ward, year, _) = draw_wards(
+        draws, sizes, mean, sd_ward, sd_patient, stability, n_years
+    )
     total = sd_ward**2 + sd_patient**2
     with np.errstate(divide="ignore", invalid="ignore"):
-        reliability = sd_ward**2 / (sd_ward**2 + sd_patient**2 / sizes)
+        reliability = sd_ward**2 / (sd_ward**2 + sd_patient**2 / np.array(sizes))
     return Simulated(
         "wards",
-        {"ward": ward, "year": year, "score": mean + b[ward, year] + e},
+        {"ward": ward, "year": year, "score": score},
         truth={
             "mean": mean,
             "b": b,
@@ -66,3 +60,36 @@ def wards(
         },
         units={"year": "years", "score": _POINTS},
     )
+
+
+def draw_wards(
+    draws: Draws,
+    sizes: tuple[int, ...],
+    mean: float,
+    sd_ward: float,
+    sd_patient: float,
+    stability: float,
+    n_years: int = 2,
+) -> tuple[NDArray, NDArray, tuple[NDArray, NDArray, NDArray]]:
+    """Draw what `wards` returns, for one seed or for many (``Draws.of_many``).
+
+    Returns
+    -------
+    b : ndarray (..., wards, years)
+        Effects of the wards.
+    score : ndarray (..., n)
+    places : three ndarrays (n,)
+        Ward, year and patient of each row: year by year, then ward by ward.
+    """
+    J = len(sizes)
+    z = draws.normal("ward", np.arange(J)[:, None], np.arange(n_years))
+    b = np.empty(z.shape)
+    b[..., 0] = z[..., 0]
+    for t in range(1, n_years):
+        b[..., t] = stability * b[..., t - 1] + np.sqrt(1 - stability**2) * z[..., t]
+    b *= sd_ward
+    one_year = rows_of(sizes, J, "numbers of patients")
+    year = np.repeat(np.arange(n_years), one_year[0].size)
+    ward, patient = (np.tile(part, n_years) for part in one_year)
+    e = sd_patient * draws.normal("patient", ward, year, patient)
+    return b, mean + b[..., ward, year] + e, (ward, year, patient)

@@ -98,3 +98,17 @@ def test_counts_never_fall_when_the_mean_rises():
 def test_a_seed_must_be_a_whole_number(seed):
     with pytest.raises(ValueError, match="whole number"):
         Draws(seed)
+
+
+def test_the_draws_of_many_seeds_are_those_of_each():
+    many, place = Draws.of_many([3, 9]), (np.arange(4)[:, None], np.arange(5))
+    for k, seed in enumerate((3, 9)):
+        one = Draws(seed)
+        np.testing.assert_array_equal(many.uniform("u", 7)[k], one.uniform("u", 7))
+        np.testing.assert_array_equal(many.normal("z", *place)[k], one.normal("z", *place))
+        for draw in ("poisson", "bernoulli"):
+            found, alone = (getattr(d, draw)("n", 0.7, *place) for d in (many, one))
+            np.testing.assert_array_equal(found[k], alone)
+        np.testing.assert_array_equal(
+            many.binomial("b", 10, 0.3, *place)[k], one.binomial("b", 10, 0.3, *place)
+        )
