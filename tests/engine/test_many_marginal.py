@@ -33,7 +33,7 @@ def test_fits_are_those_of_one_data_set(name, link, planned):
     for k in range(m):
         one = fit_marginal(y[:, k], X, index, family=made)
         np.testing.assert_allclose(many.beta[k], one.beta, atol=1e-7)
-        assert many.alpha[k] == pytest.approx(float(one.working.alpha), abs=1e-6)
+        assert many.alpha[k] == pytest.approx(float(one.correlation), abs=1e-6)
         assert many.scale[k] == pytest.approx(one.scale, abs=1e-7)
 
 
