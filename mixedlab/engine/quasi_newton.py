@@ -31,6 +31,7 @@ Array = NDArray[np.float64]
 _DIFFERENCE = 0.01  # step of the differences, in standard errors
 _NEAR = 1e-5  # fall of the function below which quasi-Newton steps leave off
 _DONE = 1e-9  # fall below which Newton's step is not worth taking
+_STALLED = 10  # steps in a row that kept less than a thousandth of their promise: an edge is near
 
 
 class Evaluation(Protocol):
@@ -125,6 +126,7 @@ def minimise(
     at = counted(x, near)
     converged, hessian = False, np.asarray(curvature, dtype=float)
     for _ in range(rounds if np.isfinite(at.value) else 0):
+        before = at.value
         x, at = _quasi_newton(counted, x, at, _definite(hessian), lower, _NEAR)
         hessian = hessian_by_differences(
             lambda moved, at=at: counted(moved, at).gradient, x, _inverse_root(hessian)
@@ -148,6 +150,8 @@ def minimise(
                 gain = _newton_step(hessian, at.gradient, _free(x, at.gradient, lower))[1]
         if gain <= 10 * noise:
             converged = True
+            break
+        if before - at.value < 1e-7 * (1 + abs(before)):  # no way on: at the edge of the range
             break
     return Minimum(x, at, hessian, converged, count)
 
@@ -175,13 +179,15 @@ def descend(
 
 def _quasi_newton(evaluate, x, at, B, lower, enough, max_steps: int = 200):
     """BFGS with backtracking until the promised fall is not worth it."""
+    stalled = 0
     for _ in range(max_steps):
         step, gain = _newton_step(B, at.gradient, _free(x, at.gradient, lower))
-        if gain < enough:
+        if gain < enough or stalled == _STALLED:
             break
         moved = _line_search(evaluate, x, at, step, lower)
         if moved is None:
             break
+        stalled = stalled + 1 if at.value - moved[1].value < 1e-3 * gain else 0
         s, change = moved[0] - x, moved[1].gradient - at.gradient
         along = float(s @ change)
         if along > 1e-10 * np.sqrt(float(s @ s) * float(change @ change)):

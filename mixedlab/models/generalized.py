@@ -248,9 +248,8 @@ def _estimate(
     vcov = vector.covariance_to_user(covariance(found.hessian))
     vcov_beta = vcov[vector.of_beta, vector.of_beta]
     if free:
-        far = np.abs(problem.X @ beta).max(initial=0.0) > 15
         unknown = standard_errors and not np.isfinite(np.diag(vcov_beta)).all()
-        _refuse_separated(problem, far or unknown)
+        _refuse_separated(problem, unknown or problem.is_far(beta))
     if not at.finite:
         raise DataError(
             f"The likelihood of a {kind.name} model with {kind.link.name} link could not be "

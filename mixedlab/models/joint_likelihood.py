@@ -149,8 +149,17 @@ class JointLikelihood:
         if self.family.name not in ("binomial", "beta_binomial", "poisson", "negative_binomial"):
             return False
         beta, settled = self._scored
-        eta = self.X @ (beta / self.vector.scale[self.vector.of_beta])
-        return not settled or bool(np.abs(eta - np.median(eta)).max(initial=0.0) > _FAR)
+        return not settled or self.is_far(beta / self.vector.scale[self.vector.of_beta])
+
+    def is_far(self, beta: Array) -> bool:
+        """Whether the fixed part runs so far out that means are at the end of their range.
+
+        With an identity or inverse link that depends on the unit, and no distance is far.
+        """
+        if self.family.link.name in ("identity", "inverse"):
+            return False
+        eta = self.X @ beta
+        return bool(np.abs(eta - np.median(eta)).max(initial=0.0) > _FAR)
 
     @cached_property
     def without_effects(self) -> tuple[Array, JointEvaluation]:
@@ -205,7 +214,7 @@ class JointLikelihood:
             x, at = start([shrink * s for s in sd], plain)
         yield x, at
         spread = self._spread_of_means()
-        for share in (1.0, 0.4):
+        for share in (1.0, 0.4, 0.15):
             x, at = start([share * s for s in spread], rest)
             if np.isfinite(at.value):
                 yield x, at
