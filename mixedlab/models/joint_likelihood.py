@@ -34,7 +34,7 @@ from mixedlab.models.parameter_vector import ParameterVector
 
 Array = NDArray[np.float64]
 
-_FAR = 12.0  # a linear predictor this far out means probabilities of 0 or 1 to five digits
+_FAR = 9.0  # a linear predictor this far out means probabilities of 0 or 1 to four digits
 _CHECK_NODES = 7  # of the quadrature that Laplace is compared with
 _PLAIN = {"negative_binomial": "poisson", "beta_binomial": "binomial"}
 
