@@ -98,3 +98,19 @@ def remove(index: NDArray[np.intp], n_levels: int, unit: Array, column: Array) -
     along = np.bincount(index, unit * column, n_levels)
     column -= unit * along[index]
     return along
+
+
+def factor(H: Array) -> Array:
+    """Cholesky factors, in place; nan where a matrix is not positive definite."""
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return cholesky(H)
+
+
+def solve(L: Array, g: Array) -> Array:
+    """The x with ``L_j L_j' x_j = g_j``; g is (q, J) or (q, c, J) and is kept."""
+    return solve_upper(L, solve_lower(L, g.copy()))
+
+
+def log_det(L: Array) -> Array:
+    """Log determinant of each factor, (J,)."""
+    return np.log(np.einsum("aaj->aj", L)).sum(0)

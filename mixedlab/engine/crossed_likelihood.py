@@ -6,7 +6,7 @@ with ``K = -H^-1 / 2``
 
     v_i' K v_i = -v_i' h_i / 2,      2 Z' W V K = -sum_i W_i z_i h_i'.
 
-`mixedlab.engine.eliminated_system` factors H and finds them.
+`mixedlab.engine.weighted_system` factors H and finds them.
 
 Source: Bates, Maechler, Bolker and Walker (2015), *J. Stat. Software* 67(1), for the model and its
 Laplace approximation; the order of elimination is that of the documentation of MixedModels.jl.
@@ -15,17 +15,17 @@ Laplace approximation; the order of elimination is that of the documentation of 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from copy import copy
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mixedlab.engine.eliminated_system import EliminatedSystem
 from mixedlab.engine.families import Family
 from mixedlab.engine.integrated_likelihood import IntegratedLikelihood
+from mixedlab.engine.inverse import row_variances
 from mixedlab.engine.layout import Layout
 from mixedlab.engine.terms import RandomTerm
+from mixedlab.engine.weighted_system import WeightedFactor, WeightedSystem
 
 Array = NDArray[np.float64]
 
@@ -48,7 +48,7 @@ class CrossedLikelihood(IntegratedLikelihood):
     ) -> None:
         super().__init__(family, y, X, terms, weights, offset)
         self.terms = tuple(terms)
-        self.system = EliminatedSystem(list(terms), self.layout)
+        self.system = WeightedSystem(terms, self.layout)
 
     def effects(self, theta: Array) -> CrossedEffects:
         """V at theta."""
@@ -65,7 +65,7 @@ class CrossedEffects:
 
     terms: tuple[RandomTerm, ...]
     layout: Layout
-    system: EliminatedSystem
+    system: WeightedSystem
     Lam: list[Array]
 
     def split(self, u: Array) -> list[Array]:
@@ -96,8 +96,8 @@ class CrossedEffects:
         return self.layout.pack([s @ u_r.T for s, u_r in pairs])
 
     def factorise(self, W: Array) -> CrossedFactor | None:  # noqa: D102
-        system = copy(self.system)  # what is found of the matrix stays with the copy
-        return CrossedFactor(self, system, W) if system.factorise(W, self.Lam) else None
+        found = self.system.factorise(W, self.Lam)
+        return None if found is None else CrossedFactor(self, found, W)
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,18 +105,18 @@ class CrossedFactor:
     """``H = I + V'WV``, factored: see `mixedlab.engine.integrated_likelihood.Factor`."""
 
     effects: CrossedEffects
-    system: EliminatedSystem
+    found: WeightedFactor
     W: Array
 
     def half_log_det(self) -> Array:  # noqa: D102
-        return np.array([0.5 * self.system.log_det()])
+        return np.array([0.5 * self.found.log_det])
 
     def solve(self, g: Array) -> Array:  # noqa: D102
-        return join(self.system.solve(self.effects.split(g)))
+        return join(self.found.solve(self.effects.split(g)))
 
     def scale_terms(self, S: Array | None) -> tuple[Array, Array]:  # noqa: D102
-        V, h = self.effects, self.system.selected_inverse_rows()  # one (q_r, n) for each term
-        leverage = sum((v_r * h_r).sum(0) for v_r, h_r in zip(self.system.v, h, strict=True))
+        V, h = self.effects, self.found.rows()  # one (q_r, n) for each term
+        leverage = sum((v_r * h_r).sum(0) for v_r, h_r in zip(self.found.v, h, strict=True))
         d_Lam = [-(t.Z.T * self.W) @ h_r.T for t, h_r in zip(V.terms, h, strict=True)]
         return -0.5 * leverage, V.layout.pack(d_Lam)
 
@@ -125,29 +125,21 @@ class CrossedFactor:
         return [(L @ u_r).T for L, u_r in zip(V.Lam, V.split(u), strict=True)]
 
     def covariances(self) -> list[Array]:  # noqa: D102
-        of_u = self.system.level_blocks()
+        of_u = self.found.level_blocks()
         return [
             np.einsum("ab,bcj,dc->jad", L, B, L)
             for L, B in zip(self.effects.Lam, of_u, strict=True)
         ]
 
     def predictive_variance(self, terms: Sequence[RandomTerm]) -> Array:
-        """One solve for each distinct row: new rows may pair levels that no old row pairs."""
+        """Variance of ``sum_t z_t' b_t`` for any rows (a new level: -1)."""
         v = [L.T @ t.Z.T for L, t in zip(self.effects.Lam, terms, strict=True)]
-        keys = np.concatenate([np.stack([t.index for t in terms]).astype(float), *v]).T
-        _, first, back = np.unique(keys, axis=0, return_index=True, return_inverse=True)
-        variance = np.zeros(first.size)
-        for k, row in enumerate(first):
-            g = [np.zeros((t.n_coefs, t.n_levels)) for t in self.effects.terms]
-            for g_r, v_r, term in zip(g, v, terms, strict=True):
-                level = term.index[row]
-                if level >= 0:
-                    g_r[:, level] = v_r[:, row]
-                else:
-                    variance[k] += (v_r[:, row] ** 2).sum()
-            x = self.system.solve(g)
-            variance[k] += sum((g_r * x_r).sum() for g_r, x_r in zip(g, x, strict=True))
-        return variance[back.reshape(-1)]
+        system = self.found.system
+        index = system.by_factor([np.broadcast_to(t.index, t.Z.T.shape) for t in terms])
+        new = sum(
+            np.where(t.index < 0, (v_r**2).sum(0), 0.0) for v_r, t in zip(v, terms, strict=True)
+        )
+        return new + row_variances(system.plan, self.found.blocks, index, system.by_factor(v))
 
 
 def join(parts: list[Array]) -> Array:

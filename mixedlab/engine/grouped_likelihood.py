@@ -17,10 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mixedlab.engine import blocks
+from mixedlab.engine.blocks import factor, log_det, solve
 from mixedlab.engine.families import Family
 from mixedlab.engine.integrated_likelihood import IntegratedLikelihood, NodeSums
 from mixedlab.engine.quadrature import product_rule
-from mixedlab.engine.stacked_factor import factor, log_det, solve
 from mixedlab.engine.terms import RandomTerm
 
 Array = NDArray[np.float64]

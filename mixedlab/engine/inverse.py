@@ -26,10 +26,14 @@ Array = NDArray[np.float64]
 Block = FactoredLevels | FactoredOrthogonal | FactoredSquare
 
 
+# Rows whose levels the data do not pair are solved for this many at once.
+_AT_ONCE = 256
+
+
 class SelectedInverse(NamedTuple):
     """``C`` in the order of the products (`Elimination`), and by factor the sums ``Z_f'V^-1Z_f``.
 
-    Where only the slopes were asked for, the part of C of the first factor is not filled in.
+    For the whole of C no sums are made; for the sums the first factor's part of C is left out.
     """
 
     C: Array
@@ -39,23 +43,24 @@ class SelectedInverse(NamedTuple):
 def selected_inverse(
     plan: Elimination, blocks: Sequence[Block], *, whole: bool = False
 ) -> SelectedInverse:
-    """One pass back through the factored blocks; ``whole`` with the first factor's part of C."""
+    """One pass back through the factored blocks, for the sums or for the ``whole`` of C."""
     C = np.empty(plan.flat_size if whole or len(plan.factors) > 1 else 0)
-    slopes = {f: np.zeros((plan.factors[f].n_coefs,) * 2) for f in plan.crossed}
+    slopes = {f: np.zeros((plan.factors[f].n_coefs,) * 2) for f in plan.crossed if not whole}
     chain = len(plan.stages)
     for square, done in zip(plan.squares, blocks[chain:], strict=True):
         K_inverse, CC = done.inverse()
         C[square.where] = CC.ravel()
-        for f in square.parts:
+        for f in slopes:
             slopes[f] += done.slope(f, K_inverse, CC)
     for s in reversed(range(chain)):
         stage, done = plan.stages[s], blocks[s]
-        slopes[stage.factor] = done.own_precision()
         linked = stage.entries.level.size > 0
-        if linked:
-            half = stage.entries.half_of(C)
-            h, squares = done.cross(), done.cross_squares()
-            slopes[stage.factor] -= stage.entries.sandwich(h, C, half, squares)
+        half = stage.entries.half_of(C) if linked else None
+        if not whole:
+            slopes[stage.factor] = done.own_precision()
+            if linked:
+                h, squares = done.cross(), done.cross_squares()
+                slopes[stage.factor] -= stage.entries.sandwich(h, C, half, squares)
         if s or whole:
             own = done.covariance()
             if linked:
@@ -65,3 +70,55 @@ def selected_inverse(
                 C[stage.where] = -KBC.ravel()
             C[stage.blocks] = own.ravel()
     return SelectedInverse(C, slopes)
+
+
+def covariance_times(plan: Elimination, blocks: Sequence[Block], s: Array) -> Array:
+    """``C s`` for coefficients s (c, n_columns): forward through the blocks, and back."""
+    left, own = s.copy(), []
+    for stage, done in zip(plan.stages, blocks, strict=False):
+        K, KB = done.covariance(), done.moved()
+        mine = plan.by_factor(stage.factor, left)
+        own.append((stage, KB, np.einsum("kmj,cmj->ckj", K, mine)))
+        for to, values in zip(left, mine, strict=True) if KB.size else ():
+            to -= stage.entries.by_column(KB, values)
+    out = np.zeros_like(s)
+    for square, done in zip(plan.squares, blocks[len(plan.stages) :], strict=True):
+        out[:, square.columns] = done.covariance_times(left[:, square.columns])
+    for stage, KB, mine in reversed(own):
+        for c, later in enumerate(out) if KB.size else ():
+            mine[c] -= stage.entries.by_level(KB, later)
+        plan.by_factor(stage.factor, out)[:] = mine
+    return out
+
+
+def row_variances(
+    plan: Elimination, blocks: Sequence[Block], index: Sequence[NDArray[np.intp]], Z: list[Array]
+) -> Array:
+    """``z_i'C z_i`` (n,) for rows of any levels; a level of -1 adds nothing.
+
+    ``Z`` holds the rows' columns of each factor (q, n), ``index`` the level of each (q, n). Rows
+    whose levels occur together in the data need the selected inverse only, others a solve each.
+    """
+    C = selected_inverse(plan, blocks, whole=True).C
+    Z = [np.where(at >= 0, z, 0.0) for z, at in zip(Z, index, strict=True)]
+    index = [np.maximum(at, 0) for at in index]
+    out = np.zeros(Z[0].shape[1])
+    known = np.logical_and.reduce([(at == at[0]).all(axis=0) for at in index])
+    for (f, g), places in plan.places.items():
+        if f == g:
+            pair, twice = index[f][0], 1.0
+        else:
+            link, J = plan.links[f, g], plan.factors[g].n_levels
+            wanted, have = index[f][0] * J + index[g][0], link.first * J + link.second
+            pair = np.minimum(np.searchsorted(have, wanted), have.size - 1)
+            twice, absent = 2.0, (have[pair] != wanted) & Z[f].any(axis=0) & Z[g].any(axis=0)
+            known &= ~absent
+        at = C[places[:, :, pair]]
+        out += twice * np.einsum("kn,kmn,mn->n", Z[f], at, Z[g])
+    for rows in np.array_split(np.flatnonzero(~known), max(1, (~known).sum() // _AT_ONCE)):
+        s = np.zeros((rows.size, plan.n_columns))
+        for f, z in enumerate(Z):
+            for k in range(len(z)):
+                s[np.arange(rows.size), plan.columns_of(f, k, index[f][k, rows])] = z[k, rows]
+        out[rows] = np.einsum("cm,cm->c", s, covariance_times(plan, blocks, s))
+    return out

@@ -15,10 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mixedlab.engine import blocks
+from mixedlab.engine.blocks import factor, solve
 from mixedlab.engine.layout import lower_triangle
 from mixedlab.engine.many_responses import Groups, Responses, merge_groups, responses
 from mixedlab.engine.quadrature import product_rule
-from mixedlab.engine.stacked_factor import factor, solve
 
 Array = NDArray[np.float64]
 Indices = NDArray[np.intp]

@@ -122,6 +122,14 @@ class FactoredSquare:
         half = self.square.scale(self.lambdas, K_inverse)
         return K_inverse, self.square.scale(self.lambdas, half.T)
 
+    def covariance_times(self, s: Array) -> Array:
+        """``C s`` for s (c, size)."""
+        from scipy.linalg import cho_solve
+
+        scaled = self.square.scale(self.lambdas, s.T, transpose=True)
+        solved = cho_solve((self.root, True), scaled, check_finite=False)
+        return self.square.scale(self.lambdas, solved).T
+
     def slope(self, f: int, K_inverse: Array, C: Array) -> Array:
         """Sum over the levels of factor f of the diagonal blocks of ``Z'V^-1Z = G - G C G``.
 
