@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mixedlab.engine.profiled import Evaluation, ProfiledDeviance
+from mixedlab.engine.quasi_newton import derivatives_along
 
 Array = NDArray[np.float64]
 
@@ -47,22 +48,18 @@ class Curvature:
         ``d(theta) + nu (log(sigma^2 / s) + s / sigma^2 - 1)``: so one gradient of the profiled
         deviance and s at each point give the whole Hessian.
         """
-        k, nu = x.size, problem.nu
-        profiled = np.empty((k, k))
-        log_s2 = np.empty(k)
-        slopes = np.empty((k + 1, problem.p, problem.p))
-        step = 1e-4 * np.maximum(1.0, np.abs(x))
-        for a in range(k):
-            ahead, behind = x.copy(), x.copy()
-            ahead[a] += step[a]
-            behind[a] -= step[a]
-            up, down = problem(ahead), problem(behind)
-            profiled[a] = (up.gradient - down.gradient) / (2 * step[a])
-            log_s2[a] = (np.log(up.sigma2) - np.log(down.sigma2)) / (2 * step[a])
-            relative = [problem.vcov_of(at) / at.sigma2 for at in (up, down)]
-            slopes[a] = here.sigma2 * (relative[0] - relative[1]) / (2 * step[a])
-        slopes[k] = problem.vcov_of(here)
-        profiled = (profiled + profiled.T) / 2
+        k, p, nu = x.size, problem.p, problem.nu
+
+        def known(x: Array) -> Array:
+            at = problem(x)
+            relative = problem.vcov_of(at) / at.sigma2
+            return np.concatenate([at.gradient, [np.log(at.sigma2)], relative.ravel()])
+
+        size = 1e-2 * np.maximum(1.0, np.abs(x))
+        moved = derivatives_along(known, x, np.diag(size)).reshape(k, k + 1 + p * p) / size[:, None]
+        profiled, log_s2 = (moved[:, :k] + moved[:, :k].T) / 2, moved[:, k]
+        by_theta = here.sigma2 * moved[:, k + 1 :].reshape(k, p, p)
+        slopes = np.concatenate([by_theta, problem.vcov_of(here)[None]])
         hessian = np.empty((k + 1, k + 1))
         hessian[:k, :k] = profiled + nu * np.outer(log_s2, log_s2)
         hessian[k, :k] = hessian[:k, k] = -nu * log_s2

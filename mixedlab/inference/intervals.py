@@ -91,22 +91,16 @@ def _wald(fit: Fit, level: float, z: float, df: Method) -> dict[str, tuple[float
 
     found = approximation(fit, df)
     half = stats.t.ppf(0.5 + level / 2.0, found.df) * found.se
-    errors = _standard_errors(fit)
+    with np.errstate(invalid="ignore"):
+        errors = np.sqrt(np.diag(fit.parameter_covariance()))
     ends = {}
-    for parameter in fit.named_parameters:
+    for parameter, se in zip(fit.named_parameters, errors, strict=True):
         if parameter.kind == "beta":
             beta, h = parameter.estimate, half[parameter.first]
             ends[parameter.name] = (float(beta - h), float(beta + h))
         elif not parameter.taken_as_known:
-            ends[parameter.name] = _wald_ends(parameter, z * errors[parameter.name])
+            ends[parameter.name] = _wald_ends(parameter, z * se)
     return ends
-
-
-def _standard_errors(fit: Fit) -> dict[str, float]:
-    """Standard error of each parameter on its free scale; NaN where it is not known."""
-    with np.errstate(invalid="ignore"):
-        errors = np.sqrt(np.diag(fit.parameter_covariance()))
-    return {p.name: se for p, se in zip(fit.named_parameters, errors, strict=True)}
 
 
 def _wald_ends(parameter: Parameter, half: float) -> tuple[float, float]:

@@ -112,11 +112,14 @@ def profile(
     """
     refuse(fit, "profile interval")
     fit = fit.by_maximum_likelihood()
-    known = {p.name: p for p in fit.named_parameters if p.can_be_held}
-    wanted = list(known) if parameters is None else list(parameters)
+    known = {p.name: p for p in fit.named_parameters}
+    can_be_held = [name for name, p in known.items() if p.can_be_held]
+    wanted = can_be_held if parameters is None else list(parameters)
     for name in wanted:
         if name not in known:
             raise MixedlabError(f"There is no parameter {name!r}.{nearest(name, known)}")
+        if name not in can_be_held:
+            raise MixedlabError(f"{name!r} has no profile here: use method='bootstrap'.")
     z = normal_quantile(level)
     return Profile({name: _curve(fit, known[name], z) for name in wanted})
 

@@ -8,6 +8,7 @@ import pytest
 from scipy import stats
 
 import mixedlab as ml
+from mixedlab.errors import MixedlabError
 from mixedlab.inference.profiles import profile
 from tests import paths
 
@@ -116,3 +117,9 @@ def test_profile_intervals_of_an_intercept_and_a_slope():
     sds = ["sd (Intercept) | district", "sd urban[T.Y] | district"]
     profile = fit.confint(method="profile", parameters=sds)
     np.testing.assert_allclose(profile, [[0.4213296, 0.8202776], [0.4668123, 1.2450743]], atol=1e-4)
+
+
+def test_what_has_no_profile_is_refused_in_words():
+    fit = ml.glmm("use ~ age + urban + (urban | district)", ml.load("contraception"))
+    with pytest.raises(MixedlabError, match="has no profile here"):
+        fit.confint(method="profile", parameters=["cor (Intercept), urban[T.Y] | district"])
