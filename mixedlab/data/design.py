@@ -42,6 +42,7 @@ from mixedlab.data.rows import (
     Rows,
     gaps_in,
     one_a_row,
+    raw_exposure,
     refuse_bad_weights,
     refuse_duplicates,
     unused_levels,
@@ -230,6 +231,15 @@ def build_design(
     if not rows.is_all:
         warnings.warn(rows.report(), DataWarning, stacklevel=3)
 
+    if response == "count" and raw_exposure(added := rows.of(given.get("offset"))):
+        what = repr(offset) if isinstance(offset, str) else "The offset"
+        warnings.warn(
+            f"{what} goes from {added.min():g} to {added.max():g} and is added to the linear "
+            "predictor. With a log link an exposure enters by its log: write offset(log(...)) in "
+            "the formula.",
+            DataWarning,
+            stacklevel=3,
+        )
     w = rows.of(given.get("weights"))
     y, w, trials = response_of(left, parsed, response, w, rows.kept)
     refuse_constant(y, parsed.response.text)

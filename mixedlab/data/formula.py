@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import zip_longest
 
 from mixedlab.data.names import resolve
 from mixedlab.data.tokens import Token
@@ -303,17 +304,12 @@ def _nested_factors(named: list[Token], end: Token, source: str) -> list[tuple[s
     """``a/b:c`` as ``[("a",), ("a", "b", "c")]``."""
     nested: list[tuple[str, ...]] = []
     so_far: tuple[str, ...] = ()
-    for i in range(0, len(named) + 1, 2):  # names at even places, what joins them between
-        name = named[i] if i < len(named) else None
-        if name is None or (name.column is None and not name.is_function):
-            raise FormulaError(
-                "Right of '|' stands the column that holds the groups: 'g', 'a/b' or 'a:b'.",
-                source,
-                end.start if name is None else name.start,
-            )
-        if i + 1 == len(named):
+    wanted = "Right of '|' stands the column that holds the groups: 'g', 'a/b' or 'a:b'."
+    for name, joint in zip_longest(named[::2], named[1::2]):
+        if name.column is None and not name.is_function:
+            raise FormulaError(wanted, source, name.start)
+        if joint is None:
             return [*nested, (*so_far, name.column)]
-        joint = named[i + 1]
         if joint.text not in ("/", ":"):
             raise FormulaError(
                 "Groups are columns joined by '/' (nested) or ':' (combinations). A column of "
@@ -324,4 +320,4 @@ def _nested_factors(named: list[Token], end: Token, source: str) -> list[tuple[s
         so_far += (name.column,)
         if joint.text == "/":
             nested.append(so_far)
-    raise AssertionError("unreachable: the loop ends at the last name")
+    raise FormulaError(wanted, source, end.start)

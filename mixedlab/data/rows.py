@@ -160,6 +160,13 @@ def refuse_bad_weights(weights: NDArray[np.float64] | None) -> None:
         )
 
 
+def raw_exposure(offset: NDArray[np.float64] | None) -> bool:
+    """Whether the offset of counts looks like an exposure whose log was not taken."""
+    if offset is None or not len(offset) or np.ptp(offset) == 0:
+        return False
+    return bool((offset >= 0).all() and ((offset % 1 == 0).all() or offset.max() > 25))
+
+
 def refuse_duplicates(table: pd.DataFrame, names: Iterable[str]) -> None:
     """Raise where a name stands for several columns."""
     if table.columns.is_unique:

@@ -1,5 +1,7 @@
 """Which rows are used, and what is said of the others."""
 
+import warnings
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -84,3 +86,13 @@ def test_rows_without_a_trial_are_left_out_and_said():
         d = build_design("cbind(won, lost) ~ x + (1 | g)", table, response="binomial")
     assert d.trials.min() == 3 or d.trials.min() == 2
     assert len(d.y) == 9
+
+
+def test_an_exposure_without_its_log_is_mentioned():
+    table = TABLE.assign(n=np.arange(12), hours=np.repeat([24.0, 48, 480], 4))
+    with pytest.warns(DataWarning, match=r"'hours' goes from 24 to 480 .*offset\(log"):
+        build_design("n ~ x + (1 | g)", table, offset="hours", response="count")
+    for right in (np.log(table.hours), np.zeros(12), np.full(12, 3.0)):
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            build_design("n ~ x + (1 | g)", table, offset=right, response="count")
