@@ -31,7 +31,9 @@ mixed     (I + W) / (J n - J - 1)        J n - J - 1
 
 Where the condition fails, REML's variance between donors is 0 and the mixed model is the naive
 one. The degrees of freedom are Satterthwaite's, which balance makes exact. "Averaged" is a t test
-of the donor means, or of the donors' differences.
+of the donor means, or of the donors' differences. The mixed model has a random intercept. Within
+donors a random slope besides gives the test of the averages, wherever REML finds that the effect
+varies.
 
 References
 ----------
@@ -88,12 +90,19 @@ def summarise(expression: Array, design: Design) -> Studies:
 
 
 def draw_studies(
-    count: int, design: Design, donors: int, cells: int, icc: float, draws: Draws
+    count: int,
+    design: Design,
+    donors: int,
+    cells: int,
+    icc: float,
+    draws: Draws,
+    sd_effect: float = 0.0,
 ) -> Studies:
-    """Draw studies without effect, of total variance 1, by their sums of squares.
+    """Draw studies without effect on average, of total variance 1, by their sums of squares.
 
     A mean of n cells is normal, and what the cells spread about their means is chi-squared: all
-    is drawn from the distribution that it has with every cell drawn.
+    is drawn from the distribution that it has with every cell drawn. Within donors the effect may
+    vary by donor, with mean 0 and ``sd_effect``.
     """
     study, donor = np.arange(count)[:, None], np.arange(donors)
     sd_donor, sd_cell = np.sqrt(icc), np.sqrt(1 - icc)
@@ -101,6 +110,7 @@ def draw_studies(
     means = sd_donor * draws.normal("study donor", study, donor)
     means += sd_mean * draws.normal("study mean", study, donor)
     differences = 2 * sd_mean * draws.normal("study difference", study, donor)
+    differences += sd_effect * draws.normal("study effect", study, donor)
     free = donors * (cells - (1 if design == "between" else 2))
     within = sd_cell**2 * chi_squared(draws, free, study[:, 0])
     return from_donors(design, cells, means, differences, within)

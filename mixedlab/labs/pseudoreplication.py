@@ -6,34 +6,33 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mixedlab.labs.balanced_tests import (
-    TESTS,
-    Studies,
-    draw_studies,
-    p_values,
-    standard_errors,
-    summarise,
-)
-from mixedlab.labs.kit.lab import Lab, Preset, Question, Statistic, choice, slider
-from mixedlab.labs.kit.scene import Axis, Bars, Dots, Lines, Mark, Panel, Scene, Texts
+from mixedlab.labs import balanced_tests
+from mixedlab.labs.balanced_tests import TESTS, Studies, p_values, standard_errors, summarise
+from mixedlab.labs.icc_panel import icc_seen_twice, pairs_of_one_group
+from mixedlab.labs.kit.bet import Place
+from mixedlab.labs.kit.lab import Goal, Lab, Statistic, choice, slider
+from mixedlab.labs.kit.marks import bars, dots, each, lines, texts, upright
+from mixedlab.labs.kit.panels import histograms
+from mixedlab.labs.kit.scene import Axis, Panel, Scene
+from mixedlab.labs.kit.words import listed, percent
 from mixedlab.simulate.cells_in_donors import cells
 from mixedlab.simulate.draws import Draws
 
 Array = NDArray[np.float64]
 
 N_STUDIES = 200
-N_PAIRS = 150
 N_BINS = 20
 ALPHA = 1 / N_BINS
+MANY_CELLS = 500  # ten times the cells: what the bet is about
 EDGE = 4.0  # the rare cell further out, in standard deviations, is drawn at the edge
 CELLS_DRAWN = 480
 LABELS = {"naive": "Cells as rows", "averaged": "Donor averages", "mixed": "Mixed model"}
-COLORS = {"naive": "naive", "averaged": "robust", "mixed": "partial"}
+MEANS = {"naive": "own", "averaged": "data", "mixed": "model"}
 
 
 @dataclass(frozen=True)
@@ -41,73 +40,78 @@ class State:
     """The controls."""
 
     donors: int = slider(6, 4, 40, 2, "Donors", help="half of them, or half of each, is treated")
-    cells: int = slider(50, 4, 500, 2, "Cells a donor")
+    cells: int = slider(50, 4, MANY_CELLS, 2, "Cells a donor")
     icc: float = slider(
         0.1, 0, 0.9, 0.01, "ICC", help="share of the variance that lies between donors"
     )
     design: str = choice(
         "between", {"between": "between donors", "within": "within donors"}, "Drug varies"
     )
+    sd_effect: float = slider(
+        0.0, 0, 0.5, 0.05, "Effect differs by donor", "sd", help="only where it varies within them"
+    )
     seed: int = 1
 
 
 @dataclass(frozen=True)
 class Data:
-    """One study's cells, many studies' sums of squares, and pairs of cells of one donor.
+    """One study's cells (J, n), its donors' effects (J,), and pairs of cells of one donor (2, 150).
 
-    Attributes
-    ----------
-    expression : ndarray (J, n)
-        In standard deviations, about the mean of all donors there are.
-    donor_effect : ndarray (J,)
-        What each donor adds.
-    study, studies : Studies
-        The sums of squares of that one study, and of 200 others.
-    pairs : ndarray (2, 150)
-        Two cells of each of 150 other donors.
+    ``study`` has the sums of squares of that one study, ``studies`` those of 200 others, ``bet``
+    those of the 200 with 500 cells a donor. Expression is in standard deviations.
     """
 
     expression: Array
     donor_effect: Array
     study: Studies
     studies: Studies
+    bet: Studies
     pairs: Array
 
 
 def simulate(state: State) -> Data:
     """Draw one study cell by cell, 200 by their sums of squares, and pairs of cells."""
-    one = _one_study(state, state.seed)
-    expression = one["expression"].reshape(state.donors, state.cells)
+    effect, expression = _one_study(state, state.seed)
     return Data(
         expression,
-        one.truth["b"],
+        effect,
         summarise(expression[None], state.design),
         null_studies(state),
-        _pairs(state),
+        null_studies(replace(state, cells=MANY_CELLS)),
+        pairs_of_one_group(state.icc, state.seed),
     )
 
 
-def _one_study(state: State, seed: int):
-    return cells(state.donors, state.cells, state.icc, mean=0.0, seed=seed)
+def _one_study(state: State, seed: int) -> tuple[Array, Array]:
+    """Draw each donor's effect (J,) and cells (J, n); odd donors, or odd cells, are treated."""
+    one = cells(state.donors, state.cells, state.icc, mean=0.0, seed=seed)
+    expression = one["expression"].reshape(state.donors, state.cells)
+    if state.design == "within":
+        drug = state.sd_effect * Draws(seed).normal("effect", np.arange(state.donors))
+        expression = expression + drug[:, None] * (np.arange(state.cells) % 2 - 0.5)
+    return one.truth["b"], expression
 
 
 def null_studies(state: State) -> Studies:
-    """Draw what the tests need of 200 studies in which the drug does nothing."""
-    return draw_studies(
-        N_STUDIES, state.design, state.donors, state.cells, state.icc, Draws(state.seed)
-    )
+    """Draw what the tests need of 200 studies in which the drug does nothing on average."""
+    return balanced_tests.draw_studies(
+        N_STUDIES, state.design, state.donors, state.cells, state.icc, Draws(state.seed),
+        state.sd_effect,
+    )  # fmt: skip
 
 
-def _pairs(state: State) -> Array:
-    draws = Draws(state.seed)
-    donor = np.arange(N_PAIRS)
-    shared = np.sqrt(state.icc) * draws.normal("pair donor", donor)
-    return shared + np.sqrt(1 - state.icc) * draws.normal("pair", np.arange(2)[:, None], donor)
+def fit(data: Data) -> tuple[dict[str, Array], dict[str, Array], dict[str, Array]]:
+    """Test the one study, the 200, and the 200 of the bet in three ways: p values by test."""
+    return p_values(data.study), p_values(data.studies), p_values(data.bet)
 
 
-def fit(data: Data) -> tuple[dict[str, Array], dict[str, Array]]:
-    """Test the one study and the 200 in three ways: p values by test."""
-    return p_values(data.study), p_values(data.studies)
+def alarms(p: dict[str, Array]) -> dict[str, float]:
+    """Return the share of studies in which each test alarms."""
+    return {test: float((p[test] < ALPHA).mean()) for test in TESTS}
+
+
+def _naive(fits) -> float:
+    return alarms(fits[1])["naive"]
 
 
 def design_effect(state: State) -> float:
@@ -118,9 +122,12 @@ def design_effect(state: State) -> float:
 def true_variance(state: State) -> float:
     """Return what the variance of one cell must be for the difference to have its true sd.
 
-    Between donors it is the design effect; within them the donors cancel.
+    Between donors it is the design effect; within them the donors cancel, but not their own
+    effects of the drug.
     """
-    return design_effect(state) if state.design == "between" else 1 - state.icc
+    if state.design == "between":
+        return design_effect(state)
+    return 1 - state.icc + state.cells * state.sd_effect**2 / 4
 
 
 def worth(state: State) -> float:
@@ -129,59 +136,86 @@ def worth(state: State) -> float:
 
 
 def scene(state: State, data: Data, fits) -> Scene:
-    """Describe the donors of one study, the ICC seen twice, and three histograms of p."""
-    one, many = fits
-    alarms = {test: int((many[test] < ALPHA).sum()) for test in TESTS}
+    """Describe the alarms of three tests, their p values, the donors of one study, and the ICC."""
+    one, many, bet = fits
+    share, n = alarms(many), state.donors * state.cells
     correlation = float(np.corrcoef(data.pairs)[0, 1])
-    n = state.donors * state.cells
     told = (
         f"{state.donors} donors, {state.cells} cells each; the drug varies {state.design} donors "
-        f"and does nothing. {state.icc:.0%} of the variance lies between donors; two cells of "
-        f"one donor correlate {correlation:.2f}."
+        f"and does nothing on average. Two cells of one donor correlate {correlation:.2f}."
     )
-    outcome = "False alarms in 200 studies: " + ", ".join(
-        f"{alarms[test]} ({_percent(alarms[test])}) {words}"
-        for test, words in (
-            ("naive", "with cells as rows"),
-            ("averaged", "with donor averages"),
-            ("mixed", "with the mixed model"),
+    said = [f"{round(N_STUDIES * share[t])} ({percent(share[t], 1)}) {LABELS[t]}" for t in TESTS]
+    outcome = f"False alarms in {N_STUDIES} studies: {listed(said)}."
+    truth = (
+        f"An honest test gives {percent(ALPHA)}. For this comparison {n} cells are worth "
+        f"{worth(state):.0f} independent ones."
+    )
+    if state.design == "between" and state.icc:
+        truth += (
+            f" Design effect 1 + ({state.cells} - 1) x {state.icc:g} = {design_effect(state):.1f}; "
+            f"however many cells, never more than {state.donors} / {state.icc:g} = "
+            f"{state.donors / state.icc:.0f}."
         )
-    )
-    outcome += f". For this comparison {n} cells are worth {worth(state):.0f} independent ones."
     return Scene(
         panels=[
-            _donors_panel(state, data),
-            _icc_panel(state, data, correlation),
-            _p_panel(many, alarms, one),
+            _alarms_panel(share), _donors_panel(state, data), _p_panel(one, many),
+            icc_seen_twice(state.icc, data.pairs, "cell", "donor"),
         ],
-        summary=f"{told} {outcome}",
-        summary_before=told,
-        outcome=outcome,
-        outcome_truth=_theory(state),
-    )
+        ask=_question(state),
+        headline=_verdict(share),
+        headline_truth=f"{n} cells are worth {worth(state):.0f} independent ones",
+        answer=100 * alarms(bet)["naive"],
+        summary=f"{told} {outcome}", summary_before=told, outcome=outcome, outcome_truth=truth,
+    )  # fmt: skip
 
 
-def _theory(state: State) -> str:
-    promise = "An honest test gives 10 of 200 (5 %)"
-    if state.design == "within":
-        return (
-            f"{promise}. Within donors the donors cancel: the variance of the difference is "
-            f"{true_variance(state):.2f} of what cells as rows make of it."
-        )
-    limit = (
-        f"however many cells, never more than {state.donors} / {state.icc:g} = "
-        f"{state.donors / state.icc:.0f}"
-        if state.icc
-        else "with no ICC, every cell counts"
-    )
+def _question(state: State) -> str:
+    half = "the donors" if state.design == "between" else "each donor's cells"
     return (
-        f"{promise}. Design effect 1 + ({state.cells} - 1) x {state.icc:g} = "
-        f"{design_effect(state):.1f}; {limit}."
+        f"Half of {half} get a drug that does nothing. A t test with each cell as a row promises "
+        f"{percent(ALPHA)} false alarms. Take {MANY_CELLS} cells of each of {state.donors} donors, "
+        f"not {state.cells}: how often does it alarm?"
     )
 
 
-def _percent(count: int) -> str:
-    return f"{100 * count / N_STUDIES:.3g} %"
+def _verdict(share: dict[str, float]) -> str:
+    wrong = max(share, key=lambda test: abs(share[test] - ALPHA))
+    if abs(share[wrong] - ALPHA) < 0.03:
+        return "all three keep what they promise"
+    if share[wrong] < ALPHA:
+        return f"cells as rows alarm in {percent(share['naive'])} only"
+    return f"{percent(share[wrong])} false alarms"
+
+
+def _alarms_panel(share: dict[str, float]) -> Panel:
+    marks = [upright("truth", 100 * ALPHA, -0.5, 2.5, hover=["an honest test"], stage="truth")]
+    for row, test in zip((2, 1, 0), TESTS, strict=True):
+        value = 100 * share[test]
+        look = {"key": test, "stage": "estimate"}
+        marks += [
+            bars(MEANS[test], [test], 0, value, row - 0.3, row + 0.3,
+                 hover=[f"{LABELS[test]}: {percent(share[test], 1)} false alarms"], **look),
+            texts(MEANS[test], value + 1.5, row, f"{percent(share[test])}", anchor="start",
+                  stage="estimate", key=f"{test}-share"),
+        ]  # fmt: skip
+    return Panel(
+        "alarms", f"Studies that call the drug active, of {N_STUDIES}",
+        Axis.ticked("false alarms (%)", 0, 108, (0, 25, 50, 75, 100)),
+        Axis.names(list(LABELS.values())), marks, hero=True,
+    )  # fmt: skip
+
+
+def _p_panel(one: dict[str, Array], many: dict[str, Array]) -> Panel:
+    its_own = [
+        dots("yours", None, one[t], [2 - i], key=f"one-{t}", stage="estimate", shape="triangle",
+             size=4.5, hover=[f"the one study: p = {one[t][0]:.3g}"])
+        for i, t in enumerate(TESTS)
+    ]  # fmt: skip
+    rows = [(MEANS[t], LABELS[t], many[t]) for t in TESTS]
+    return histograms(
+        "p", f"p values of {N_STUDIES} studies", Axis.ticked("p value", 0, 1, (ALPHA, 0.5, 1)),
+        rows, np.linspace(0, 1, N_BINS + 1), lit=ALPHA, honest=ALPHA, more=its_own,
+    )  # fmt: skip
 
 
 def _donors_panel(state: State, data: Data) -> Panel:
@@ -189,204 +223,41 @@ def _donors_panel(state: State, data: Data) -> Panel:
     drawn = min(n, max(4, CELLS_DRAWN // J))
     cell = np.arange(drawn)
     shown = np.clip(data.expression[:, :drawn], -EDGE, EDGE)
-    x = np.arange(1, J + 1)[:, None] + 0.62 * ((cell + 1) * 0.618034 % 1 - 0.5)
-    if state.design == "between":
-        treated = np.broadcast_to(np.arange(J)[:, None] % 2 == 1, x.shape)
-    else:
-        treated = np.broadcast_to(cell % 2 == 1, x.shape)
+    # All donors share one width, so that the axis stays where donors come and go.
+    middle = (np.arange(J) + 0.5) / J
+    x = middle[:, None] + 0.62 / J * ((cell + 1) * 0.618034 % 1 - 0.5)
+    who = np.arange(J)[:, None] if state.design == "between" else cell[None]
+    treated = np.broadcast_to(who % 2 == 1, x.shape)
     names = np.array([[f"{j}-{k}" for k in cell] for j in range(1, J + 1)])
-    means = data.expression.mean(axis=1)
-    ends = np.arange(1, J + 1)[:, None] + np.array([-0.4, 0.4])
+    donors, means = [str(j) for j in range(1, J + 1)], data.expression.mean(axis=1)
+    level = np.clip(means, -EDGE, EDGE)[:, None] * np.ones(2)
+    marks = [
+        *(
+            dots("data", names[who], x[who], shown[who], key=name, name=f"{name} cell", size=2,
+                 shape=shape, opacity=0.6, starts_from="top")
+            for who, name, shape in (
+                (~treated, "control", "circle"), (treated, "treated", "triangle"),
+            )
+        ),
+        lines("own", donors, middle[:, None] + np.array([-0.4, 0.4]) / J, level, key="means",
+              name="donor's mean", width=3, hover=each("donor {}: mean {:.2f}", donors, means)),
+        dots("truth", donors, middle, np.clip(data.donor_effect, -EDGE, EDGE),
+             name="donor's true mean",
+             hover=each("donor {}: truly {:.2f}", donors, data.donor_effect)),
+    ]  # fmt: skip
     few = 1 if J <= 10 else 5
-    marks: list[Mark] = [
-        *(
-            Dots(
-                key=name,
-                color=color,
-                name=f"{name} cell",
-                keys=names[who].tolist(),
-                x=x[who],
-                y=shown[who],
-                size=2.2,
-                shape=shape,
-                opacity=0.65,
-            )
-            for name, who, color, shape in (
-                ("control", ~treated, "data", "circle"),
-                ("treated", treated, "accent", "triangle"),
-            )
-        ),
-        Lines(
-            key="means",
-            color="between",
-            name="donor's mean",
-            keys=[str(j) for j in range(1, J + 1)],
-            x=ends,
-            y=np.clip(means, -EDGE, EDGE)[:, None] * np.ones(2),
-            width=3,
-            hover=[f"donor {j}: mean {m:.2f}" for j, m in enumerate(means, 1)],
-        ),
-        Dots(
-            key="true",
-            color="truth",
-            stage="truth",
-            name="donor's true mean",
-            keys=[str(j) for j in range(1, J + 1)],
-            x=np.arange(1, J + 1),
-            y=np.clip(data.donor_effect, -EDGE, EDGE),
-            size=4.5,
-            shape="diamond",
-            filled=False,
-            hover=[f"donor {j}: truly {b:.2f}" for j, b in enumerate(data.donor_effect, 1)],
-        ),
-    ]
-    ticks = [(float(j), str(j)) for j in range(1, J + 1) if j == 1 or j % few == 0]
+    ticks = {m: d for m, d in zip(middle, donors, strict=True) if d == "1" or int(d) % few == 0}
     return Panel(
-        "donors",
-        "One study" if drawn == n else f"One study ({drawn} cells of {n} drawn)",
-        Axis("donor", 0.3, J + 0.7, ticks),
-        Axis("expression (sd)", -EDGE, EDGE),
-        marks,
-    )
-
-
-def _icc_panel(state: State, data: Data, correlation: float) -> Panel:
-    first, second = np.clip(data.pairs, -EDGE, EDGE)
-    left, right = -3.6, 3.6
-    split = left + state.icc * (right - left)
-    marks: list[Mark] = [
-        Dots(
-            key="pairs",
-            color="data",
-            x=first,
-            y=second,
-            size=2.5,
-            opacity=0.7,
-        ),
-        Lines(
-            key="line",
-            color="truth",
-            stage="truth",
-            name="theory",
-            x=[[-EDGE, EDGE]],
-            y=[[-EDGE * state.icc, EDGE * state.icc]],
-            dashed=True,
-            hover=[f"slope {state.icc:g}: the ICC"],
-        ),
-        *(
-            Bars(key=key, color=color, x0=[x0], x1=[x1], y0=[5.0], y1=[5.7], hover=[what])
-            for key, color, what, x0, x1 in (
-                ("between", "between", "variance between donors", left, split),
-                ("within", "muted", "variance within donors", split, right),
-            )
-        ),
-        Texts(
-            key="share",
-            color="between",
-            x=[left],
-            y=[6.15],
-            text=[f"{state.icc:.0%} of variance: donors"],
-            anchor="start",
-        ),
-        Texts(
-            key="correlation",
-            x=[left],
-            y=[4.2],
-            text=[f"correlation {correlation:.2f}"],
-            anchor="start",
-        ),
-    ]
-    whole = [(float(v), f"{v:g}") for v in (-4, -2, 0, 2, 4)]
-    return Panel(
-        "icc",
-        "The ICC, seen twice",
-        Axis("one cell (sd)", -EDGE, EDGE, whole),
-        Axis("its donor's other cell (sd)", -EDGE, 6.8, whole),
-        marks,
-    )
-
-
-def _p_panel(many: dict[str, Array], alarms: dict[str, int], one: dict[str, Array]) -> Panel:
-    edges = np.linspace(0, 1, N_BINS + 1)
-    counts = {test: np.histogram(many[test], edges)[0] for test in TESTS}
-    height = 0.7 / max(40, *(int(c.max()) for c in counts.values()))
-    marks: list[Mark] = []
-    for floor, test in zip((2, 1, 0), TESTS, strict=True):
-        top = floor + height * counts[test]
-        for key, bins, color, name in (
-            ("alarms", slice(0, 1), "warning", "false alarm: p < 0.05"),
-            ("rest", slice(1, None), COLORS[test], ""),
-        ):
-            marks.append(
-                Bars(
-                    key=f"{key}-{test}",
-                    color=color,
-                    stage="estimate",
-                    name=name,
-                    x0=edges[:-1][bins],
-                    x1=edges[1:][bins],
-                    y0=np.full(N_BINS, float(floor))[bins],
-                    y1=top[bins],
-                    hover=[
-                        f"{c} of 200 with p from {a:.2f} to {b:.2f}"
-                        for c, a, b in zip(
-                            counts[test][bins], edges[:-1][bins], edges[1:][bins], strict=True
-                        )
-                    ],
-                )
-            )
-        honest = floor + height * N_STUDIES * ALPHA
-        marks += [
-            Lines(
-                key=f"honest-{test}",
-                color="truth",
-                stage="truth",
-                name="theory",
-                x=[[0, 1]],
-                y=[[honest, honest]],
-                dashed=True,
-                hover=["an honest test: 10 in each bar"],
-            ),
-            Dots(
-                key=f"one-{test}",
-                color="accent",
-                stage="estimate",
-                name="the one study",
-                x=one[test],
-                y=[floor],
-                shape="triangle",
-                size=4.5,
-                hover=[f"the one study: p = {one[test][0]:.3g}"],
-            ),
-            Texts(
-                key=f"text-{test}",
-                color=COLORS[test],
-                stage="estimate",
-                x=[0.0],
-                y=[floor + 0.82],
-                text=[f"{LABELS[test]}: {_percent(alarms[test])} alarms"],
-                anchor="start",
-            ),
-        ]
-    return Panel(
-        "p",
-        "200 such studies",
-        Axis("p value", -0.02, 1.02, [(p, f"{p:g}") for p in (0.05, 0.5, 1)]),
-        Axis("", -0.06, 3, visible=False),
-        marks,
-    )
+        "donors", "One study" if drawn == n else f"One study ({drawn} cells of {n} drawn)",
+        Axis.ticked("donor", 0, 1, ticks),
+        Axis.ticked("expression (sd)", -EDGE, EDGE, (-4, -2, 0, 2, 4)), marks,
+    )  # fmt: skip
 
 
 def measure_many(state: State, seeds: Sequence[int]) -> dict[str, Array]:
     """Return the standard error that each test claims, in studies drawn cell by cell."""
-    shape = (state.donors, state.cells)
-    stack = np.stack([_one_study(state, s)["expression"].reshape(shape) for s in seeds])
+    stack = np.stack([_one_study(state, seed)[1] for seed in seeds])
     return standard_errors(summarise(stack, state.design))
-
-
-def measure(state: State, data: Data, fits) -> dict[str, float]:
-    """Return the standard error that each test claims in the one study."""
-    return {test: float(se[0]) for test, se in standard_errors(data.study).items()}
 
 
 def truth_of(state: State) -> dict[str, float]:
@@ -396,51 +267,33 @@ def truth_of(state: State) -> dict[str, float]:
 
 
 LAB = Lab(
-    name="pseudoreplication",
-    title="Pseudoreplication",
-    state=State,
-    simulate=simulate,
-    fit=fit,
-    scene=scene,
-    question=Question(
-        "Three of six donors get a drug that does nothing. Every cell is a row of a t test, which "
-        "promises 5 % false alarms. Then you sequence ten times the cells of the same six donors. "
-        "What happens to the false alarms?",
-        (
-            "They fall: ten times the evidence",
-            "They are 5 %, as promised, and stay",
-            "They are too many, and stay",
-            "They are too many, and rise",
-        ),
+    name="pseudoreplication", title="Pseudoreplication",
+    state=State, simulate=simulate, fit=fit, scene=scene,
+    question=Place(
+        "Ten times the cells of the same donors: in how many studies does the t test alarm?",
+        panel="alarms", axis="x", low=0, high=100, step=1, start=50,
+        label="false alarms", near=8, unit=" %",
     ),
     alt=(
         "Expression of 300 cells in strips, 50 from each of six donors, whose means differ a "
-        "little; and 150 pairs of cells of one donor, barely correlated."
+        "little; 150 pairs of cells of one donor, barely correlated; and an empty chart of alarms."
     ),
-    presets=(
-        Preset("Six donors", {}, "50 cells each, half of the donors treated."),
-        Preset(
-            "Ten times the cells",
-            {"cells": 500},
-            "3000 cells, six donors: the test on cells is now far surer, and far more often wrong.",
-        ),
-        Preset(
-            "Donors all alike",
-            {"icc": 0},
-            "The other outcome: cells are independent, and cells as rows keep their promise.",
-        ),
-        Preset(
-            "Drug within donors",
-            {"design": "within", "icc": 0.5},
-            "Every donor gives treated and control cells. Now cells as rows hardly ever alarm: "
-            "they would miss a drug that works.",
-        ),
+    main=("cells", "donors"),
+    reveal={"cells": MANY_CELLS},
+    goals=(
+        Goal("Make the naive test right without touching the ICC",
+             lambda state, data, fits: state.icc >= 0.1 and abs(_naive(fits) - ALPHA) < 0.03,
+             {"design": "within", "icc": 0.1}),
+        Goal("Make cells as rows too careful",
+             lambda state, data, fits: _naive(fits) <= 0.015, {"design": "within", "icc": 0.5}),
+        Goal("Fool the mixed model, too",
+             lambda state, data, fits: alarms(fits[1])["mixed"] > 0.15,
+             {"design": "within", "sd_effect": 0.5}),
     ),
-    statistics=tuple(Statistic(test, LABELS[test], COLORS[test]) for test in TESTS),
-    statistics_label="standard error that the test claims (sd); dashed: the true one",
-    measure=measure,
+    statistics=[Statistic(t, LABELS[t], MEANS[t], lifts="donors/means") for t in TESTS],
+    statistics_label="claimed standard error (sd)",
     measure_many=measure_many,
     truth_of=truth_of,
     truth_label="Show what theory says",
     new_sample_label="Run 200 new studies",
-)
+)  # fmt: skip

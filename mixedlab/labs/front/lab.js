@@ -380,6 +380,8 @@ class LabView {
     const hero = this.root.querySelector("[data-hero]");
     if (figure === hero) return;
     hero.removeAttribute("data-hero");
+    if (figure.dataset.folded) hero.dataset.folded = "true";
+    figure.removeAttribute("data-folded");
     figure.dataset.hero = "true";
     figure.querySelector("figcaption").after(this.part("headline"));
     this.part("swap", hero)?.focus({ preventScroll: true });

@@ -221,7 +221,8 @@ class Panel:
     """One picture with two axes. Marks are clipped at its frame.
 
     The ``hero`` of a scene takes most of the room and carries the headline; helpers stand beside
-    it. ``width`` is a panel's share of the row in a figure.
+    it. A ``folded`` helper is a line of its title on a wide screen, until it is enlarged: a third
+    helper would leave no room for the others. ``width`` is a panel's share of the row in a figure.
     """
 
     key: str
@@ -231,6 +232,7 @@ class Panel:
     marks: Sequence[Mark]
     width: float = 1.0
     hero: bool = False
+    folded: bool = False
 
 
 @dataclass(frozen=True)

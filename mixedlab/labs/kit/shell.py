@@ -183,9 +183,11 @@ def _picture(lab: Lab, scenes: list[Scene], pictures: Mapping[str, str]) -> str:
         f"{_(mark.name)}</li>"
         for mark in legend_marks(scenes)
     )
-    helpers = len(first.panels) - 1
+    helpers = sum(panel is not first.hero and not panel.folded for panel in first.panels)
+    folded = sum(panel.folded for panel in first.panels)
     return (
-        f'<div class="ml-picture" data-ml="picture" style="--ml-helpers:{helpers}">'
+        '<div class="ml-picture" data-ml="picture" '
+        f'style="--ml-helpers:{helpers};--ml-folded:{folded}">'
         f'<div class="ml-panels">{boxes}</div>'
         f'<ul class="ml-legend" aria-label="Legend">{legend}</ul>'
         f'<p class="ml-spoken" data-ml="summary" role="status" aria-live="polite">'
@@ -199,7 +201,7 @@ def _picture(lab: Lab, scenes: list[Scene], pictures: Mapping[str, str]) -> str:
 
 
 def _panel(panel: Panel, hero: bool, panels: int, picture: str) -> str:
-    mark = ' data-hero="true"' if hero else ""
+    mark = ' data-hero="true"' if hero else ' data-folded="true"' if panel.folded else ""
     headline = '<p class="ml-headline" data-ml="headline"></p>' if hero else ""
     swap = (
         f'<button type="button" class="ml-swap" data-ml="swap" aria-label="Enlarge: '
