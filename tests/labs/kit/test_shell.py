@@ -74,7 +74,8 @@ def test_everything_that_can_be_used_has_a_name(page):
 def test_every_control_is_there_and_waits(page):
     lab, document = page
     shown = [name for name, control in lab.controls.items() if control.kind != "drag"]
-    assert [e["data-field"] for e in document.parts("control")] == shown
+    order = [*lab.main_controls, *(name for name in shown if name not in lab.main_controls)]
+    assert [e["data-field"] for e in document.parts("control")] == order
     (controls,) = document.parts("controls")
     assert "disabled" in controls
     for name in shown:
