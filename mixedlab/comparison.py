@@ -12,18 +12,19 @@ Self & Liang (1987), J. Am. Stat. Assoc. 82, 605-610; Stram & Lee (1994), Biomet
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from mixedlab.engine.terms import RandomTerm
 from mixedlab.errors import MixedlabError, listed
 from mixedlab.inference.contract import MixedModel, refuse
-from mixedlab.inference.replication import only_own_warnings, replicate
+from mixedlab.inference.replication import most_at_once, only_own_warnings, replicate
 from mixedlab.inference.reporting import Report, Summary
 
 if TYPE_CHECKING:
@@ -110,7 +111,9 @@ def compare(
     mixture, note = _reference(df, n_new)
     p = sum(w * float(stats.chi2.sf(chisq, k)) if k else w * (chisq <= 0) for w, k in mixture)
     if bootstrap:
-        study = partial(_ratio_once, small.without_table(), large.without_table())
+        alone = small.without_table(), large.without_table()
+        together = small.at_once and large.at_once
+        study = _RatiosAtOnce(*alone) if together else partial(_ratio_once, *alone)
         with only_own_warnings():
             ratios = replicate(study, bootstrap, seed, executor, progress=False).table["value"]
         p = float((np.sum(ratios >= chisq) + 1) / (len(ratios) + 1))
@@ -128,6 +131,28 @@ def compare(
     return Comparison(chisq, df, p, float(stats.chi2.sf(chisq, df)), mixture, note, table)
 
 
+@dataclass(frozen=True)
+class _RatiosAtOnce:
+    """Ratios of responses simulated from the smaller model, many fitted together."""
+
+    small: MixedModel
+    large: MixedModel
+
+    @property
+    def at_once(self) -> int:
+        return most_at_once(self.small.n_obs)
+
+    def __call__(self, rng: np.random.Generator) -> float:
+        return _ratio_once(self.small, self.large, rng)
+
+    def many(self, generators: Sequence[np.random.Generator]) -> list[float | Exception]:
+        Y = np.column_stack([self.small.draw(rng) for rng in generators])
+        small, large = self.small.refit_many(Y), self.large.refit_many(Y)
+        reasons = small.failures | large.failures
+        ratios = _fall(small.criterion, large.criterion).tolist()
+        return [MixedlabError(reasons[k]) if k in reasons else r for k, r in enumerate(ratios)]
+
+
 def _ratio_once(small: MixedModel, large: MixedModel, rng: np.random.Generator) -> float:
     y = small.draw(rng)
     return _ratio(small.refit(y), large.refit(y))
@@ -135,8 +160,13 @@ def _ratio_once(small: MixedModel, large: MixedModel, rng: np.random.Generator) 
 
 def _ratio(small: MixedModel, large: MixedModel) -> float:
     """Fall of the deviance; what the minimisers leave open is no fall."""
-    ratio = float(small.criterion - large.criterion)
-    return ratio if ratio > 1e-7 * max(1.0, 1e-3 * abs(small.criterion)) else 0.0
+    return float(_fall(small.criterion, large.criterion))
+
+
+def _fall(small: ArrayLike, large: ArrayLike) -> Array:
+    ratio = np.subtract(small, large)
+    left_open = 1e-7 * np.maximum(1.0, 1e-3 * np.abs(small))
+    return np.where(ratio > left_open, ratio, 0.0)
 
 
 def _reference(df: int, n_new: int) -> tuple[tuple[tuple[float, int], ...], str]:

@@ -205,6 +205,13 @@ class MixedModel(Fit, Protocol):
     def refit(self, y: ArrayLike) -> MixedModel:
         """The same model fitted to another response (n,)."""
 
+    @property
+    def at_once(self) -> bool:
+        """Whether many responses are fitted together, at a fraction of the time."""
+
+    def refit_many(self, Y: ArrayLike) -> Any:
+        """The same model fitted to the columns of Y (n, m): arrays, and ``[k]`` the k-th fit."""
+
     def without_table(self) -> MixedModel:
         """The same fit without what only new tables need: small enough to send to workers."""
 

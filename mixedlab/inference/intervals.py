@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Executor
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -13,7 +14,13 @@ from numpy.typing import NDArray
 from mixedlab.errors import MixedlabError, nearest
 from mixedlab.inference.contract import Fit, MixedModel, Parameter, refuse
 from mixedlab.inference.profiles import profile
-from mixedlab.inference.replication import Replicates, only_own_warnings, replicate
+from mixedlab.inference.replication import (
+    Replicates,
+    Study,
+    most_at_once,
+    only_own_warnings,
+    replicate,
+)
 from mixedlab.inference.tables import ends_by_name, normal_quantile
 from mixedlab.inference.tests_of_coefs import Method, approximation
 
@@ -131,7 +138,11 @@ def bootstrap(
         default all parameters.
     """
     refuse(fit, "bootstrap interval")
-    study = partial(_refit_once, fit.without_table(), statistic or _all_parameters)
+    alone = fit.without_table()
+    if statistic is None and fit.at_once:
+        study: Study = _RefitAll(alone)
+    else:
+        study = partial(_refit_once, alone, statistic or _all_parameters)
     with only_own_warnings():
         return replicate(study, n, seed, executor, progress=progress)
 
@@ -144,3 +155,25 @@ def _refit_once(
 
 def _all_parameters(fit: MixedModel) -> dict[str, float]:
     return {p.name: p.estimate for p in fit.named_parameters}
+
+
+@dataclass(frozen=True)
+class _RefitAll:
+    """All parameters of a fit's refits; many responses are fitted together."""
+
+    fit: MixedModel
+
+    @property
+    def at_once(self) -> int:
+        return most_at_once(self.fit.n_obs)
+
+    def __call__(self, rng: np.random.Generator) -> dict[str, float]:
+        return _refit_once(self.fit, _all_parameters, rng)
+
+    def many(self, generators: Sequence[np.random.Generator]) -> list[dict[str, float] | Exception]:
+        refits = self.fit.refit_many(np.column_stack([self.fit.draw(rng) for rng in generators]))
+        values = zip(*(v.tolist() for v in refits.named.values()), strict=True)
+        found = [dict(zip(refits.named, row, strict=True)) for row in values]
+        for number, reason in refits.failures.items():
+            found[number] = MixedlabError(reason)
+        return found

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 Study = Callable[[np.random.Generator], Any]
+# Of a study that runs in bulk: numbers held at once, and replicates between two strokes of the bar.
+_MOST_NUMBERS, _MOST_AT_ONCE = 20_000_000, 1000
 # A chunk is sent to a worker as one task: large enough to hide the sending, small enough that
 # stopping, which waits for running chunks, is quick.
 _CHUNKS, _LARGEST_CHUNK = 200, 50
@@ -120,7 +122,10 @@ def replicate(
     ----------
     study : callable
         Takes a ``numpy.random.Generator`` and returns a number, a dict or an array. All its
-        randomness must come from that generator.
+        randomness must come from that generator. A study may say how it runs in bulk: a method
+        ``many`` takes a list of at most ``at_once`` generators and returns what the study gives
+        for each, or an error in its place; it then runs in this process unless an executor is
+        given.
     n : int
         Number of replicates.
     seed : int
@@ -149,7 +154,8 @@ def replicate(
     failures: dict[int, str] = {}
     interrupted = False
     with _bar(n, progress) as advance:
-        outcomes = _outcomes(study, _chunks(n), int(seed), executor)
+        size = study.at_once if hasattr(study, "many") else 0
+        outcomes = _outcomes(study, _chunks(n, size), int(seed), executor)
         try:
             for chunk in outcomes:
                 for number, value, error in chunk:
@@ -180,6 +186,11 @@ def replicate(
     )
 
 
+def most_at_once(n: int) -> int:
+    """How many responses of n rows to hold at once."""
+    return max(1, min(_MOST_AT_ONCE, _MOST_NUMBERS // n))
+
+
 def generator(seed: int, number: int) -> np.random.Generator:
     """The random generator of one replicate."""
     return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(number,)))
@@ -206,6 +217,12 @@ def _run_received(seed: int, numbers: Sequence[int]) -> list[tuple[int, Any, str
 
 def _run(study: Study, seed: int, numbers: Sequence[int]) -> list[tuple[int, Any, str | None]]:
     """What a worker does: a chunk of replicates, with errors in words."""
+    if hasattr(study, "many"):
+        found = study.many([generator(seed, number) for number in numbers])
+        return [
+            (number, None, str(value)) if isinstance(value, Exception) else (number, value, None)
+            for number, value in zip(numbers, found, strict=True)
+        ]
     outcomes = []
     for number in numbers:
         try:
@@ -215,8 +232,8 @@ def _run(study: Study, seed: int, numbers: Sequence[int]) -> list[tuple[int, Any
     return outcomes
 
 
-def _chunks(n: int) -> list[range]:
-    size = min(max(n // _CHUNKS, 1), _LARGEST_CHUNK)
+def _chunks(n: int, size: int = 0) -> list[range]:
+    size = size or min(max(n // _CHUNKS, 1), _LARGEST_CHUNK)
     return [range(start, min(start + size, n)) for start in range(0, n, size)]
 
 
@@ -224,6 +241,10 @@ def _outcomes(
     study: Study, chunks: list[range], seed: int, executor: Executor | None
 ) -> Iterator[list[tuple[int, Any, str | None]]]:
     """Outcomes chunk by chunk, as they are done; cancels what is left when closed."""
+    if executor is None and hasattr(study, "many"):
+        for chunk in chunks:
+            yield _run(study, seed, chunk)
+        return
     own = _process_pool(study, len(chunks)) if executor is None else None
     pool = executor or own
     if pool is None:

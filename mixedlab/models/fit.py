@@ -26,6 +26,7 @@ from mixedlab.inference.questions import Questions
 from mixedlab.inference.reporting import Summary
 from mixedlab.inference.tables import effects_by_group, on_rows, variances_and_correlations
 from mixedlab.models.parameters import random_parameters
+from mixedlab.models.refits import Refitting
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -46,7 +47,7 @@ _NOT_HERE = {
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
-class MixedFit(Questions):
+class MixedFit(Refitting, Questions):
     """A fitted mixed model; the base of the linear, generalised and hierarchical ones.
 
     Attributes

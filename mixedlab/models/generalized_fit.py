@@ -10,9 +10,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from mixedlab.engine.families import Family
+from mixedlab.engine.many_generalized import many_generalized
 from mixedlab.engine.quasi_newton import Minimum
 from mixedlab.models.generalized_answers import GeneralizedAnswers
 from mixedlab.models.joint_likelihood import JointEvaluation, JointLikelihood
+from mixedlab.models.refits import Together, one_factor, stacked
 
 Array = NDArray[np.float64]
 
@@ -115,6 +117,22 @@ class GeneralizedFit(GeneralizedAnswers):
             **{name: getattr(self, name) for name in kept},
         )
         return replace(fit, design=self.design, formula=self.formula)
+
+    @property
+    def at_once(self) -> bool:
+        """Whether many responses are fitted together."""
+        free = self.problem.prior_sd is None and self.problem.penalty is None
+        return free and not self.response_family.has_dispersion and one_factor(self.terms)
+
+    def _together(self, Y: Array) -> tuple[Together, Array, Array, NDArray[np.bool_]]:
+        Z, sizes = stacked(self.terms)
+        found = many_generalized(
+            Y, self.X, self.terms[0].index, Z, family=self.response_family, nagq=self.nagq,
+            sizes=sizes, weights=self.weights, offset=self.offset,
+            start=None if self.singular else (self.theta, self.beta),
+        )  # fmt: skip
+        sigma = np.full(Y.shape[1], np.nan)
+        return found, sigma, -2.0 * found.loglik, found.converged & ~found.suspect
 
     def loglik_at(self, parameters: ArrayLike) -> float:
         """Log-likelihood at other ``parameters``: for profiles and pictures."""

@@ -10,6 +10,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from mixedlab.engine.many_linear import many_linear
 from mixedlab.engine.profiled import Evaluation, ProfiledDeviance
 from mixedlab.inference.blocks import RandomBlocks
 from mixedlab.inference.contract import Held, Likelihood, Parameter, Rows
@@ -18,6 +19,7 @@ from mixedlab.models.fit import MixedFit
 from mixedlab.models.linear_held import CoefficientHeld, VarianceHeld
 from mixedlab.models.linear_specification import Optimum, Specification, column
 from mixedlab.models.parameters import State, joint_covariance
+from mixedlab.models.refits import Together, one_factor, stacked
 from mixedlab.models.residual import ResidualStructure
 
 Array = NDArray[np.float64]
@@ -159,6 +161,19 @@ class LinearFit(MixedFit):
         # A response from the same model has its minimum nearby; at a boundary start afresh.
         first = None if self.singular else self.optimum
         return self._again(model, model.minimise_from(self.problem, first))
+
+    @property
+    def at_once(self) -> bool:
+        """Whether many responses are fitted together."""
+        return self.residual is None and one_factor(self.terms)
+
+    def _together(self, Y: Array) -> tuple[Together, Array, Array, NDArray[np.bool_]]:
+        Z, sizes = stacked(self.terms)
+        found = many_linear(
+            Y, self.X, self.terms[0].index, Z, sizes=sizes, reml=self.reml,
+            weights=self.weights, offset=self.offset, start=None if self.singular else self.theta,
+        )  # fmt: skip
+        return found, found.sigma, found.criterion, found.converged
 
     def _again(self, model: Specification, optimum: Optimum) -> LinearFit:
         fit = LinearFit.at(model, optimum)

@@ -8,9 +8,7 @@ import numpy as np
 import pytest
 
 from mixedlab.engine.families import family
-from mixedlab.engine.grouped_likelihood import GroupedLikelihood
 from mixedlab.engine.many_generalized import many_generalized
-from mixedlab.engine.many_likelihood import ManyLikelihoods
 from mixedlab.engine.terms import RandomTerm
 from mixedlab.errors import DataError, MixedlabError
 from mixedlab.models.generalized import fit_generalized
@@ -52,28 +50,6 @@ def lower(theta, q):
     return L
 
 
-@pytest.mark.parametrize("nagq", [1, 4])
-@pytest.mark.parametrize("q", [1, 2])
-@pytest.mark.parametrize(("name", "link"), KINDS)
-def test_likelihoods_and_gradients_are_those_of_one_data_set(name, link, q, nagq):
-    for seed in (3, 4, 5):
-        y, X, index, Z, weights, offset = case(seed, name, link, q)
-        w = 1.0 if weights is None else weights
-        rng = np.random.default_rng(seed)
-        theta, beta = rng.normal(size=(M, q * (q + 1) // 2)), 0.4 * rng.normal(size=(M, 2))
-        made = family(name, link)
-        many = ManyLikelihoods(made, y, X, index, Z, (q,), w, offset, nagq)
-        # Twice, so that the second evaluation starts from modes of another point.
-        many(theta + 0.2, beta - 0.1, np.arange(M))
-        at = many(theta, beta, np.arange(M))
-        for k in range(M):
-            one = GroupedLikelihood(made, y[:, k], X, [term_of(index, Z)], w, offset, nagq)
-            alone = one(theta[k], beta[k])
-            assert at.loglik[k] == pytest.approx(alone.loglik, rel=1e-10)
-            gradient = np.concatenate([alone.d_theta, alone.d_beta])
-            np.testing.assert_allclose(at.gradient[k], gradient, rtol=1e-6, atol=1e-7)
-
-
 @pytest.mark.parametrize("nagq", [1, 5])
 @pytest.mark.parametrize("q", [1, 2])
 @pytest.mark.parametrize(("name", "link"), KINDS)
@@ -91,6 +67,9 @@ def test_many_fits_are_the_fits_one_by_one(name, link, q, nagq, seed):
                 y[:, k], X, [term_of(index, Z)],
                 family=name, link=link, nagq=nagq, weights=weights, offset=offset,
             )  # fmt: skip
+        if not one.converged:
+            assert many.loglik[k] > one.loglik - 1e-8
+            continue
         assert many.loglik[k] == pytest.approx(one.loglik, rel=1e-8)
         se = np.sqrt(np.diag(one.vcov_beta))
         np.testing.assert_allclose(many.beta[k] / se, one.beta / se, atol=1e-3)

@@ -183,3 +183,30 @@ def test_interrupt_of_a_process_pool_leaves_no_process(tmp_path):
     assert done.stdout.strip() == "left 0", done.stderr
     assert "Traceback" not in done.stderr
     assert signal.getsignal(signal.SIGINT) is before
+
+
+class InBulk:
+    """A study that squares a draw, all at once; it refuses negative ones."""
+
+    at_once = 4
+
+    def __init__(self):
+        self.sizes = []
+
+    def __call__(self, rng):
+        return rng.normal() ** 2
+
+    def many(self, generators):
+        self.sizes.append(len(generators))
+        draws = [rng.normal() for rng in generators]
+        return [d**2 if d > 0 else MixedlabError("negative") for d in draws]
+
+
+def test_a_study_says_how_it_runs_in_bulk():
+    study = InBulk()
+    with pytest.warns(UserWarning, match="replicates failed"):
+        found = replicate(study, 10, seed=5, progress=False)
+    assert study.sizes == [4, 4, 2]
+    draws = {k: generator(5, k).normal() for k in range(10)}
+    assert found.values == {k: d**2 for k, d in draws.items() if d > 0}
+    assert found.failures == {k: "negative" for k, d in draws.items() if d <= 0}
