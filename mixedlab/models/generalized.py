@@ -28,8 +28,10 @@ from mixedlab.engine.families import family as family_named
 from mixedlab.engine.quasi_newton import covariance
 from mixedlab.engine.terms import RandomTerm
 from mixedlab.errors import DataError
+from mixedlab.models.checks import column, independent_columns, matrix, random_term
 from mixedlab.models.generalized_fit import GeneralizedFit
-from mixedlab.models.joint_likelihood import JointLikelihood, LaplaceWarning
+from mixedlab.models.joint_likelihood import JointLikelihood
+from mixedlab.models.laplace_check import LaplaceWarning, warn_if_laplace_is_off
 from mixedlab.models.parameter_vector import ParameterVector
 
 if TYPE_CHECKING:
@@ -199,15 +201,14 @@ def fit_generalized(
         cannot identify, a separated response, ``nagq`` > 1 with several grouping factors.
     """
     kind = family_named(family, link)
-    X = np.asarray(X, dtype=float)
+    X, names = matrix(X, names)
+    n = X.shape[0]
     y = np.asarray(y, dtype=float)
-    n = y.shape[0]
-    if y.ndim != 1 or X.ndim != 2 or X.shape[0] != n:
+    if y.shape != (n,):
         raise DataError(f"y has shape {y.shape} and X {X.shape}: give n values and n rows.")
-    names = tuple(f"x{k + 1}" for k in range(X.shape[1])) if names is None else tuple(names)
+    independent_columns(X, names)
     w = 1.0 if weights is None else np.asarray(weights, dtype=float)
-    o = np.zeros(n) if offset is None else np.asarray(offset, dtype=float)
-    _check_fixed_part(X, names, o)
+    o = np.zeros(n) if offset is None else column("offset", offset, n)
     try:
         kind.check_response(y, np.broadcast_to(w, y.shape), rows)
     except ValueError as error:
@@ -257,7 +258,7 @@ def _estimate(
             "family's usual link, or rescale the covariates."
         )
     if standard_errors:
-        problem.warn_if_laplace_is_off(x, vcov, at)
+        warn_if_laplace_is_off(problem, x, vcov, at)
     singular = vector.is_singular(x)
     sigma = float(np.sqrt(dispersion)) if kind.name == "gaussian" else None
     return GeneralizedFit(
@@ -308,21 +309,6 @@ def _observation_term(rows: NDArray[np.intp]) -> RandomTerm:
     )
 
 
-def _check_fixed_part(X: Array, names: Sequence[str], offset: Array) -> None:
-    if len(names) != X.shape[1]:
-        raise DataError(f"There are {len(names)} names for the {X.shape[1]} columns of X.")
-    if offset.shape != X.shape[:1] or not np.isfinite(offset).all():
-        raise DataError(f"offset must be {X.shape[0]} finite numbers, one a row.")
-    for name, column in zip(names, X.T, strict=True):
-        if not np.isfinite(column).all():
-            raise DataError(f"Column {name!r} of X has missing or infinite values.")
-    scaled = X / np.maximum(np.sqrt((X**2).sum(axis=0)), 1e-300)
-    if X.shape[1] and np.linalg.eigvalsh(scaled.T @ scaled)[0] < 1e-12:
-        raise DataError(
-            f"The columns {', '.join(names)} of X are linearly dependent: leave one of them out."
-        )
-
-
 def _check_random_part(
     kind: Family, y: Array, w: Array | float, terms: Sequence[RandomTerm], nagq: int
 ) -> None:
@@ -343,21 +329,7 @@ def _check_random_part(
                 "use fewer nodes a dimension."
             )
     for term in terms:
-        if term.index.shape != y.shape:
-            raise DataError(
-                f"The random term on {term.group!r} has {term.index.size} rows, y has {y.size}."
-            )
-        if term.n_levels < 2:
-            raise DataError(
-                f"The grouping factor {term.group!r} has one level: a variance between groups "
-                "needs at least two."
-            )
-        empty = np.flatnonzero(np.bincount(term.index, minlength=term.n_levels) == 0)
-        if empty.size:
-            raise DataError(
-                f"Level {term.levels[empty[0]]!r} of {term.group!r} has no rows (and "
-                f"{empty.size - 1} others): make the random term from the levels that occur."
-            )
+        random_term(term, y.size)
         if kind.counts_trials and np.all(np.asarray(w) == 1):
             _refuse_unidentified_binary(y, term)
 

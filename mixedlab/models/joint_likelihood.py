@@ -1,20 +1,14 @@
 r"""The likelihood of a generalised mixed model as one function of one vector, and its maximum.
 
-**Where the search starts.** The model without random effects comes first: its coefficients by
-Fisher scoring, then its maximum in all its parameters. From its residuals each variance gets a
-moment estimate: with ``S_j = sum_i z_i W_i r_i`` over the rows of level j, r the working residuals
-and W their weights, and ``I_j = sum_i z_i^2 W_i``,
-
-    E S_j^2 = I_j + s^2 I_j^2,      s^2 = sum_j (S_j^2 - I_j) / sum_j I_j^2,
-
-and not less than its standard error at s = 0. Where that start is below the model without random
-effects, the standard deviations are shortened until it is not, so that the search, which only ever
-climbs, ends above it. A search that does not converge is tried again from other variances.
+The search starts at the model without random effects: its coefficients by Fisher scoring, then its
+maximum in all its parameters. Standard deviations start at moment estimates
+(``mixedlab.models.start_values``), shortened until the likelihood is not below that model's, so
+that the search, which only ever climbs, ends above it. A search that does not converge, or that
+ends at a variance of zero where there may be a second maximum, is tried again from other variances.
 """
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -31,16 +25,12 @@ from mixedlab.engine.integrated_likelihood import OUTSIDE, Evaluation
 from mixedlab.engine.quasi_newton import Minimum, descend, minimise
 from mixedlab.engine.terms import RandomTerm
 from mixedlab.models.parameter_vector import ParameterVector
+from mixedlab.models.start_values import first_deviations, first_dispersion, spread_of_means
 
 Array = NDArray[np.float64]
 
 _FAR = 9.0  # a linear predictor this far out means probabilities of 0 or 1 to four digits
-_CHECK_NODES = 7  # of the quadrature that Laplace is compared with
 _PLAIN = {"negative_binomial": "poisson", "beta_binomial": "binomial"}
-
-
-class LaplaceWarning(UserWarning):
-    """Laplace's approximation is too coarse for these data; the message gives the remedy."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -170,22 +160,10 @@ class JointLikelihood:
         plain = replace(self, terms=(), nagq=1)
         x, _ = self._scored
         if self.vector.has_dispersion:
-            x = np.append(x, np.log(self._first_dispersion(x)))
+            low_high = np.exp(self.vector.dispersion_range)
+            phi = first_dispersion(self.family, self.y, self._fixed_means(x)[1], self.weights)
+            x = np.append(x, np.log(np.clip(phi, *low_high)))
         return descend(plain.evaluate, x, plain.curvature(x, plain.evaluate(x)), enough=1e-7)
-
-    def _first_dispersion(self, beta: Array) -> float:
-        """Moment estimate from the model without random effects; beta in internal units."""
-        name, mu = self.family.name, self._fixed_means(beta)[1]
-        w = np.broadcast_to(np.asarray(self.weights, dtype=float), mu.shape)
-        with np.errstate(all="ignore"):
-            ratio = float(np.nanmean(w * (self.y - mu) ** 2 / self.family.unit_variance(mu)))
-            if name == "negative_binomial":
-                excess = np.nanmean((self.y - mu) ** 2 - mu) / np.nanmean(mu**2)
-                return float(np.clip(1 / max(excess, 1e-3), 0.05, 100.0))
-        if name == "beta_binomial":
-            rho = (ratio - 1) / max(float(w.mean()) - 1, 1e-6)
-            return float(np.clip(1 / max(rho, 1e-3) - 1, 0.5, 200.0))
-        return float(np.clip(ratio, *np.exp(self.vector.dispersion_range)))
 
     def _fixed_means(self, beta: Array) -> tuple[Array, Array]:
         """Linear predictor and mean without random effects; beta in internal units."""
@@ -213,7 +191,7 @@ class JointLikelihood:
                 break
             x, at = start([shrink * s for s in sd], plain)
         yield x, at
-        spread = self._spread_of_means()
+        spread = spread_of_means(self.family, self.y, self.weights, self.terms)
         for share in (1.0, 0.4, 0.15):
             x, at = start([share * s for s in spread], rest)
             if np.isfinite(at.value):
@@ -221,41 +199,16 @@ class JointLikelihood:
         x = np.append(np.zeros(n_theta), plain)
         yield x, self.evaluate(x)
 
-    def _spread_of_means(self) -> list[Array]:
-        """Each term's standard deviations as the link of its levels' mean responses has them."""
-        w = np.broadcast_to(np.asarray(self.weights, dtype=float), self.y.shape)
-        found = []
-        for term in self.terms:
-            total = np.maximum(np.bincount(term.index, w, term.n_levels), 1e-300)
-            mean = np.bincount(term.index, w * self.y, term.n_levels) / total
-            eta = self.family.link.eta(self.family.start_mu(mean, total))
-            size = np.maximum(np.sqrt(np.mean(term.Z**2, axis=0)), 1e-300)
-            found.append(np.nanstd(eta) / size)
-        return found
-
     def _first_deviations(self, plain: Array) -> tuple[list[Array], Array]:
         """Moment estimates of each term's standard deviations, and beta and dispersion for them."""
-        eta, mu = self._fixed_means(plain[: self.vector.p])
         dispersion = float(np.exp(plain[-1])) if self.vector.has_dispersion else 1.0
-        with np.errstate(all="ignore"):
-            W = self.family.fisher_weights(eta, self.weights, dispersion)
-            Wr = W * (self.y - mu) / self.family.link.dmu(eta)
-        good = np.isfinite(W) & np.isfinite(Wr)
-        W, Wr = np.where(good, W, 0.0), np.where(good, Wr, 0.0)
-        sd, taken = [], 0.0
-        for term in self.terms:
-            variances = []
-            for z in term.Z.T:
-                S = np.bincount(term.index, z * Wr, term.n_levels)
-                information = np.bincount(term.index, z**2 * W, term.n_levels)
-                known = max(float(information @ information), 1e-300)
-                moment = float(S @ S - information.sum()) / known
-                variances.append(max(moment, np.sqrt(2 / known)))
-                taken += max(moment, 0.0) * float(np.mean(z**2 * W))
-            sd.append(np.sqrt(variances))
+        eta, mu = self._fixed_means(plain[: self.vector.p])
+        sd, share = first_deviations(
+            self.family, self.y, eta, mu, self.weights, dispersion, self.terms
+        )
         rest = plain.copy()
         if self.family.name in ("gaussian", "gamma"):  # the groups' share of the residual variance
-            rest[-1] += np.log1p(-min(taken, 0.9))
+            rest[-1] += np.log1p(-min(share, 0.9))
         return sd, rest
 
     def curvature(self, x: Array, at: JointEvaluation) -> Array:
@@ -417,41 +370,3 @@ class JointLikelihood:
         holding = self._holding(x, free)
         x[free], at = descend(holding, x[free], hessian[np.ix_(free, free)], near=near)
         return -at.value, self.vector.to_user(x)
-
-    # --- is Laplace's approximation good enough?
-
-    def laplace_error(self, user: Array, vcov: Array, at: Evaluation) -> Array | None:
-        """By how many standard errors quadrature would move each parameter, to first order.
-
-        One Newton step from Laplace's maximum ``user``, where the likelihood is ``at``, with the
-        gradient of quadrature with a few nodes. None where there is nothing to compare:
-        quadrature already, crossed factors, many random coefficients a level.
-        """
-        factors = self.vector.layout.factors
-        if self.nagq > 1 or len(factors) != 1 or factors[0].n_coefs > 2:
-            return None
-        finer = replace(self, nagq=_CHECK_NODES).at(user, near=at)
-        if not finer.finite:
-            return None
-        known = np.where(np.isnan(vcov), 0.0, vcov)
-        se = np.sqrt(np.diag(known))
-        # a penalised maximum has a gradient of its own, which is not an error
-        gained = self.vector.gradient(finer, user) - self.vector.gradient(at, user)
-        step = known @ gained
-        return np.divide(step, se, out=np.zeros_like(step), where=se > 0)
-
-    def warn_if_laplace_is_off(self, user: Array, vcov: Array, at: Evaluation) -> None:
-        """Warn where quadrature would move an estimate by more than half its standard error."""
-        error = self.laplace_error(user, vcov, at)
-        if error is None or np.abs(error).max(initial=0.0) < 0.5:
-            return
-        worst = int(np.abs(error).argmax())
-        labels = ["a standard deviation of the random effects"] * self.vector.n_theta
-        labels += [f"the coefficient of {name!r}" for name in self.names] + ["the dispersion"]
-        warnings.warn(
-            f"Laplace's approximation is poor here: quadrature would move {labels[worst]} by about "
-            f"{abs(error[worst]):.1f} standard errors. The groups are small or their spread is "
-            "large. Fit with nagq=15 or more.",
-            LaplaceWarning,
-            stacklevel=5,
-        )

@@ -17,9 +17,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from mixedlab.engine.terms import RandomTerm
-from mixedlab.errors import DataError
+from mixedlab.models.checks import column, matrix
 from mixedlab.models.linear_fit import LinearFit
-from mixedlab.models.linear_specification import Specification, check, column
+from mixedlab.models.linear_specification import Specification, check
 from mixedlab.models.residual import ResidualStructure, structure_from
 
 if TYPE_CHECKING:
@@ -139,17 +139,12 @@ def fit_linear(
         Shapes that do not fit, values that are not finite, aliased columns, or a response that
         leaves no residual variance.
     """
-    X = np.asarray(X, dtype=float)
-    if X.ndim != 2:
-        raise DataError(f"X has shape {X.shape}; give a matrix, one column for each coefficient.")
-    n, p = X.shape
+    X, names = matrix(X, names)
+    n = X.shape[0]
     y = column("y", y, n)
     weights = None if weights is None else column("weights", weights, n)
     offset = None if offset is None else column("offset", offset, n)
-    names = tuple(f"x{k + 1}" for k in range(p)) if names is None else tuple(names)
-    if len(names) != p:
-        raise DataError(f"There are {len(names)} names for the {p} columns of X.")
     terms = tuple(terms)
-    check(X, names, weights, terms, residual)
+    check(X, weights, terms, residual)
     model = Specification(y, X, terms, reml, weights, offset, names, residual)
     return LinearFit.at(model, model.minimise(start))

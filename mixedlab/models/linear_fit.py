@@ -15,9 +15,10 @@ from mixedlab.engine.profiled import Evaluation, ProfiledDeviance
 from mixedlab.inference.blocks import RandomBlocks
 from mixedlab.inference.contract import Held, Likelihood, Parameter, Rows
 from mixedlab.inference.curvature import Curvature
+from mixedlab.models.checks import column
 from mixedlab.models.fit import MixedFit
 from mixedlab.models.linear_held import CoefficientHeld, VarianceHeld
-from mixedlab.models.linear_specification import Optimum, Specification, column
+from mixedlab.models.linear_specification import Optimum, Specification
 from mixedlab.models.parameters import State, joint_covariance
 from mixedlab.models.refits import Together, one_factor, stacked
 from mixedlab.models.residual import ResidualStructure

@@ -16,6 +16,7 @@ from mixedlab.engine.optimise import Minimum
 from mixedlab.engine.profiled import Evaluation, ProfiledDeviance
 from mixedlab.engine.terms import RandomTerm
 from mixedlab.errors import DataError
+from mixedlab.models.checks import random_term
 from mixedlab.models.residual import ResidualStructure, refuse_mixing
 
 Array = NDArray[np.float64]
@@ -114,23 +115,8 @@ class Specification:
         return found.x
 
 
-def column(what: str, values: ArrayLike, n: int) -> Array:
-    """Values (n,) as floats; raises where there are too many, too few, or gaps."""
-    values = np.asarray(values, dtype=float)
-    if values.shape != (n,):
-        raise DataError(f"{what} has shape {values.shape}; there are {n} rows in X.")
-    bad = np.flatnonzero(~np.isfinite(values))
-    if bad.size:
-        raise DataError(
-            f"{what} has {bad.size} values that are missing or infinite, the first in row "
-            f"{bad[0]}: leave these rows out."
-        )
-    return values
-
-
 def check(
     X: Array,
-    names: Sequence[str],
     weights: Array | None,
     terms: Sequence[RandomTerm],
     residual: ResidualStructure | None,
@@ -139,9 +125,6 @@ def check(
     n, p = X.shape
     if n <= p:
         raise DataError(f"There are {p} fixed effects but only {n} rows: leave some out.")
-    if not np.isfinite(X).all():
-        at = int(np.flatnonzero(~np.isfinite(X).all(axis=0))[0])
-        raise DataError(f"Column {names[at]!r} of X has missing or infinite values.")
     if weights is not None and not (weights > 0).all():
         row = int(np.flatnonzero(weights <= 0)[0])
         raise DataError(f"Weights must be positive; row {row} has {weights[row]:g}.")
@@ -150,17 +133,7 @@ def check(
     elif not terms:
         raise DataError("There is no random term: give at least one, or fit by least squares.")
     for term in terms:
-        if term.index.shape != (n,):
-            raise DataError(
-                f"The random term on {term.group!r} has {term.index.size} rows, X has {n}."
-            )
-        if not np.isfinite(term.Z).all():
-            raise DataError(f"A column of the random term on {term.group!r} is not finite.")
-        if term.n_levels < 2:
-            raise DataError(
-                f"The grouping factor {term.group!r} has one level: a variance between groups "
-                "needs at least two."
-            )
+        random_term(term, n)
         if term.n_levels >= n:
             raise DataError(
                 f"The grouping factor {term.group!r} has one row for each level: its variance "
