@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from mixedlab.inference.contract import Kind, NewLevels
 from mixedlab.inference.reporting import Report
-from mixedlab.inference.tables import by_name, names_by_names
+from mixedlab.inference.tables import by_name, names_by_names, normal_quantile, on_rows
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -48,6 +48,11 @@ class Coefficients(Report):
     def vcov(self) -> pd.DataFrame:
         """Covariance of the coefficients."""
         return names_by_names(self.names, self.vcov_beta)
+
+    def confint(self, level: float = 0.95) -> pd.DataFrame:
+        """Wald intervals of the coefficients, with normal quantiles: ``lower, upper``."""
+        half = normal_quantile(level) * np.sqrt(np.diag(self.vcov_beta))
+        return on_rows({"lower": self.beta - half, "upper": self.beta + half}, list(self.names))
 
 
 class Questions(Coefficients):

@@ -10,8 +10,8 @@ pulls b_B towards b_W, the more the smaller the groups:
 
     b_manifest -> b_W + (b_B - b_W) r,    r = s_a^2 / (s_a^2 + s_d^2 / n).
 
-Here a_j is integrated out: (x, y) is Gaussian with covariance matrices within and between
-groups (:mod:`mixedlab.structures.two_level.likelihood`), and b_W, b_B are regressions in them.
+Here a_j is integrated out: (x, y) is Gaussian with covariance matrices within and between groups,
+and b_W, b_B are regressions in them (:mod:`mixedlab.structures.two_level.likelihood`).
 
 Source: Ludtke, Marsh, Robitzsch, Trautwein, Asparouhov and Muthen (2008) Psychological Methods
 13:203.
@@ -26,28 +26,30 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from mixedlab.engine.terms import RandomTerm
-from mixedlab.errors import DataError
-from mixedlab.inference.reporting import Report, Summary
+from mixedlab.inference.questions import Coefficients
+from mixedlab.inference.reporting import Summary
+from mixedlab.inference.tables import by_name
 from mixedlab.structures.two_level.columns import ClusteredColumns
-from mixedlab.structures.two_level.likelihood import ClusterSums, Moments, minimise
+from mixedlab.structures.two_level.likelihood import ClusterSums
 
 Array = NDArray[np.float64]
 
-_NAMES = ("within", "between", "context")
+# Shares of a variance that count as none: of x, because slopes are relative to it, and of y.
+_NONE = np.array([1e-4, 1e-9])
 
 
-@dataclass(frozen=True)
-class LatentContextFit(Report):
+@dataclass(frozen=True, eq=False, repr=False)
+class LatentContextFit(Coefficients):
     """Slopes within and between groups, and their difference.
 
     Attributes
     ----------
     y, x, g : str
         The columns.
-    within, between, context : float
-        b_W, b_B and b_B - b_W. The last two are NaN where the groups' means of x differ no more
-        than chance.
-    vcov : DataFrame
+    beta : ndarray, shape (3,)
+        b_W, b_B and b_B - b_W; by name in ``coef``. The last two are NaN where the groups' means of
+        x differ no more than chance.
+    vcov_beta : ndarray, shape (3, 3)
         Their covariance, from the observed information of all parameters.
     manifest : Series
         The same three with observed group means: maximum likelihood of
@@ -61,13 +63,13 @@ class LatentContextFit(Report):
     n_obs, n_groups, n_missing : int
     """
 
+    names = ("within", "between", "context")
+
     y: str
     x: str
     g: str
-    within: float
-    between: float
-    context: float
-    vcov: pd.DataFrame
+    beta: Array
+    vcov_beta: Array
     manifest: pd.Series
     variances: pd.DataFrame
     reliability: float
@@ -77,28 +79,24 @@ class LatentContextFit(Report):
     n_missing: int
 
     @property
-    def coef(self) -> pd.Series:
-        """The three slopes."""
-        return pd.Series([self.within, self.between, self.context], list(_NAMES), name="estimate")
+    def within(self) -> float:
+        """b_W, the slope of y on x within groups."""
+        return float(self.beta[0])
 
     @property
-    def se(self) -> pd.Series:
-        """Their standard errors."""
-        return pd.Series(np.sqrt(np.diag(self.vcov)), index=list(_NAMES), name="se")
+    def between(self) -> float:
+        """b_B, the slope of y on x between groups."""
+        return float(self.beta[1])
+
+    @property
+    def context(self) -> float:
+        """b_B - b_W, what a group's mean adds for two rows alike in x."""
+        return float(self.beta[2])
 
     @property
     def singular(self) -> bool:
         """Whether a variance between groups is estimated as 0."""
         return bool((self.variances["between"] == 0).any())
-
-    def confint(self, level: float = 0.95) -> pd.DataFrame:
-        """Wald intervals."""
-        from scipy.special import ndtri
-
-        if not 0 < level < 1:
-            raise DataError(f"level must lie between 0 and 1, not {level!r}.")
-        margin = float(ndtri(0.5 + level / 2)) * self.se
-        return pd.DataFrame({"lower": self.coef - margin, "upper": self.coef + margin})
 
     def summary(self) -> Summary:
         """Latent and manifest slopes side by side."""
@@ -149,75 +147,37 @@ def latent_context(y: str, x: str, g: str, df: pd.DataFrame) -> LatentContextFit
     table = ClusteredColumns.read(df, g, [x, y])
     none = np.empty((table.cluster.size, 0)), np.empty((len(table.labels), 0))
     sums = ClusterSums(table.y.scaled, table.cluster, *none)
-
-    def objective(free: Array) -> tuple[float, Array]:
-        value, d = sums.minus_two_loglik(_moments(free))
-        b_w, b_b, s_w, s_b = free[:4]
-        return value, np.array(
-            [
-                2 * s_w * (d.within[0, 1] + b_w * d.within[1, 1]),
-                2 * s_b * (d.between[0, 1] + b_b * d.between[1, 1]),
-                d.within[0, 0] + 2 * b_w * d.within[0, 1] + b_w**2 * d.within[1, 1],
-                d.between[0, 0] + 2 * b_b * d.between[0, 1] + b_b**2 * d.between[1, 1],
-                d.within[1, 1],
-                d.between[1, 1],
-                *d.nu,
-            ]
-        )
-
-    lower = np.array([-np.inf, -np.inf, 0, 0, 0, 0, -np.inf, -np.inf])
-    start = np.array([0.0, 0.0, 0.7, 0.3, 0.7, 0.3, 0.0, 0.0])
-    free, value, curvature = minimise(objective, start, lower)
-    free[2:6] = np.where(free[2:6] < 1e-10, 0.0, free[2:6])
-    identified = np.array([True, free[3] > 0, *(free[2:6] > 0), True, True])
-    covariance = np.full((2, 2), np.nan)
-    inverse = np.linalg.pinv(0.5 * curvature[np.ix_(identified, identified)])
-    k = int(identified[:2].sum())
-    covariance[:k, :k] = inverse[:k, :k]
-
+    found = sums.saturated()
+    # Of L = [[l1, 0], [l2, l3]]: var x = l1^2, slope = l2 / l1, residual variance of y = l3^2.
+    roots = np.stack([found.within_root, found.between_root])
+    variances = np.diagonal(roots, axis1=1, axis2=2) ** 2
+    variances[variances < _NONE] = 0.0
+    l1, l2 = np.where(variances[:, 0] > 0, roots[:, 0, 0], np.nan), roots[:, 1, 0]
+    to_slopes = np.stack([-l2 / l1**2, 1 / l1], axis=1)
+    of_roots = found.covariance[np.ix_([0, 1, 3, 4], [0, 1, 3, 4])].reshape(2, 2, 2, 2)
+    of_slopes = np.einsum("ai,aibj,bj->ab", to_slopes, of_roots, to_slopes)
     unit_x, unit_y = table.y.unit
-    slope_unit = unit_y / unit_x
-    b_w, b_b = free[:2] * slope_unit
-    b_b = float(b_b) if identified[1] else np.nan
-    combine = np.array([[1.0, 0.0], [0.0, 1.0], [-1.0, 1.0]])
-    vcov = combine @ covariance @ combine.T * slope_unit**2
-    vcov[0, 0] = covariance[0, 0] * slope_unit**2  # known even where the other slope is not
-    size = np.bincount(table.cluster)
-    noise = free[2] * float(np.mean(1 / size))
+    (within, between), combine = l2 / l1 * unit_y / unit_x, np.array([[1, 0], [0, 1], [-1, 1]])
+    vcov = combine @ of_slopes @ combine.T
+    vcov[0, 0] = of_slopes[0, 0]  # known even where the other slope is not
+    noise = variances[0, 0] * float(np.mean(1 / np.bincount(table.cluster)))
     return LatentContextFit(
         y=y,
         x=x,
         g=g,
-        within=float(b_w),
-        between=b_b,
-        context=b_b - float(b_w),
-        vcov=pd.DataFrame(vcov, index=list(_NAMES), columns=list(_NAMES)),
+        beta=np.array([within, between, between - within]),
+        vcov_beta=vcov * (unit_y / unit_x) ** 2,
         manifest=_manifest(table),
         variances=pd.DataFrame(
-            {"within": free[[2, 4]], "between": free[[3, 5]]},
+            (variances * table.y.unit**2).T,
             index=[x, f"residual of {y}"],
-        ).mul([unit_x**2, unit_y**2], axis=0),
-        reliability=float(free[3] / (free[3] + noise)) if free[3] else 0.0,
-        loglik=-0.5 * value - sums.n_rows * float(np.log(table.y.unit).sum()),
+            columns=["within", "between"],
+        ),
+        reliability=float(variances[1, 0] / (variances[1, 0] + noise)),
+        loglik=found.loglik - sums.n_rows * float(np.log(table.y.unit).sum()),
         n_obs=sums.n_rows,
         n_groups=sums.n_clusters,
         n_missing=table.n_missing,
-    )
-
-
-def _moments(free: Array) -> Moments:
-    """Covariances of (x, y) from slopes, variances of x, residual variances of y, and means."""
-    b_w, b_b, s_w, s_b, t_w, t_b = free[:6]
-
-    def level(b: float, s: float, t: float) -> Array:
-        return np.array([[s, b * s], [b * s, b * b * s + t]])
-
-    return Moments(
-        within=level(b_w, s_w, t_w),
-        between=level(b_b, s_b, t_b),
-        nu=free[6:],
-        A=np.empty((2, 0)),
-        C=np.empty((2, 0)),
     )
 
 
@@ -232,4 +192,4 @@ def _manifest(table: ClusteredColumns) -> pd.Series:
     term = RandomTerm.from_arrays(table.cluster)
     within, between = fit_linear(y, X, [term], reml=False).beta[1:]
     slopes = np.array([within, between, between - within]) * table.y.unit[1] / table.y.unit[0]
-    return pd.Series(slopes, index=list(_NAMES), name="manifest")
+    return by_name(LatentContextFit.names, slopes, "manifest")

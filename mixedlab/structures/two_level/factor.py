@@ -18,8 +18,8 @@ Psychometrika 57:581.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -27,15 +27,22 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from mixedlab.engine.quasi_newton import (
+    covariance,
+    derivatives_along,
+    hessian_by_differences,
+    minimise,
+    plain,
+)
 from mixedlab.errors import DataError
 from mixedlab.inference.reporting import Report, Summary
 from mixedlab.structures.two_level.columns import ClusteredColumns
-from mixedlab.structures.two_level.likelihood import ClusterSums, Moments, minimise
+from mixedlab.structures.two_level.likelihood import ClusterSums, Moments
 
 Array = NDArray[np.float64]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class TwoLevelFactorFit(Report):
     """A two-level one-factor model.
 
@@ -65,7 +72,7 @@ class TwoLevelFactorFit(Report):
     n_groups: int
     n_missing: int
     converged: bool
-    moments: Moments = field(repr=False)
+    moments: Moments
 
     @property
     def loadings(self) -> pd.DataFrame:
@@ -174,35 +181,33 @@ def twolevel_factor(
     table = ClusteredColumns.read(df, groups, items, within, between)
     sums = ClusterSums(table.y.scaled, table.cluster, table.x.scaled, table.w.scaled)
     model = _FactorModel(sums)
-    free, _, curvature = minimise(model.objective, model.start(), model.lower)
-    gradient = model.objective(free)[1]
-    inside = ~((free <= model.lower) & (gradient > 0))
-    converged = bool(np.abs(gradient[inside]).max() < 1e-3 * sums.n_rows**0.5)
-    original = model.in_units_of(table, free)
-    jacobian = _jacobian(lambda parameters: model.in_units_of(table, parameters), free)
+    start = model.start()
+    rough = hessian_by_differences(lambda free: model.objective(free)[1], start)
+    found = minimise(plain(model.objective), start, rough, lower=model.lower)
+    free = found.x
+    inside = free > model.lower
+    information = found.hessian[np.ix_(inside, inside)]
+    along = np.eye(free.size)[:, inside]
+    J = derivatives_along(lambda at: model.in_units_of(table, at), free, along)
     se = np.full(free.size, np.nan)
-    information = 0.5 * curvature[np.ix_(inside, inside)]
-    if np.linalg.eigvalsh(information)[0] > 0:
-        covariance = np.linalg.inv(information)
-        J = jacobian[:, inside]
-        se = np.sqrt(np.einsum("ij,jk,ik->i", J, covariance, J))
-        se[~inside] = np.nan
+    se[inside] = np.sqrt(np.einsum("ik,ij,jk->k", J, covariance(information), J))[inside]
     # One density of each response changes by its scale.
     log_units = sums.n_rows * float(np.log(table.y.unit).sum())
     p, k, m = len(items), len(within), len(between)
+    original = model.in_units_of(table, free)
     return TwoLevelFactorFit(
         items=items,
         within=within,
         between=between,
         estimates=model.table(original, se, items, within, between),
-        loglik=-0.5 * model.objective(free)[0] - log_units,
-        loglik_saturated=sums.saturated()[0] - log_units,
+        loglik=-found.value - log_units,
+        loglik_saturated=sums.saturated().loglik - log_units,
         n_parameters=free.size,
         n_parameters_saturated=p * (p + 1) + p * (1 + k + m),
         n_obs=sums.n_rows,
         n_groups=sums.n_clusters,
         n_missing=table.n_missing,
-        converged=converged,
+        converged=found.converged,
         moments=model.moments(original),
     )
 
@@ -239,7 +244,7 @@ class _FactorModel:
         return np.split(free, self._cuts)
 
     def objective(self, free: Array) -> tuple[float, Array]:
-        """-2 log L and its gradient."""
+        """-log L and its gradient."""
         value, d = self.sums.minus_two_loglik(self.moments(free))
         a, regression_w, _, psi_w, b, regression_b, _, psi_b, _ = self.parts(free)
         lw, lb = np.append(1.0, a), np.append(1.0, b)
@@ -254,7 +259,7 @@ class _FactorModel:
             [lb @ d.between @ lb],
             d.nu,
         ]
-        return value, np.concatenate(gradient)
+        return 0.5 * value, 0.5 * np.concatenate(gradient)
 
     def start(self) -> Array:
         """Moments of the items: half of each variance to the factor, loadings by sign."""
@@ -308,16 +313,6 @@ class _FactorModel:
             at = next(i for i, row in enumerate(rows) if row[0] == level)
             rows.insert(at, (level, "loading", items[0], 1.0, np.nan))
         return pd.DataFrame(rows, columns=["level", "kind", "of", "estimate", "se"])
-
-
-def _jacobian(function: Callable[[Array], Array], x: Array) -> Array:
-    """Central differences of a vector function that is a polynomial of low degree."""
-    columns = []
-    for k, value in enumerate(x):
-        h = 1e-4 * max(abs(value), 1.0)
-        step = h * (np.arange(x.size) == k)
-        columns.append((function(x + step) - function(x - step)) / (2 * h))
-    return np.array(columns).T
 
 
 def _as_names(names: Any) -> tuple[str, ...]:

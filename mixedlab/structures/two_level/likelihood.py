@@ -25,13 +25,21 @@ Methods Res. 22:376.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mixedlab.engine.quasi_newton import (
+    covariance,
+    hessian_by_differences,
+    minimise,
+    plain,
+)
+
 Array = NDArray[np.float64]
+
+_SINGULAR = 1e-13  # share of a variance that the responses before it leave: less is round-off
 
 
 @dataclass(frozen=True)
@@ -51,6 +59,27 @@ class Moments:
     nu: Array
     A: Array
     C: Array
+
+
+@dataclass(frozen=True)
+class Saturated:
+    """The model whose covariances are any matrices L L', so that Sigma_B may be singular.
+
+    Attributes
+    ----------
+    loglik : float
+    within_root, between_root : ndarray, shape (p, p)
+        Their lower triangular roots L, up to the signs of columns.
+    moments : Moments
+    covariance : ndarray, shape (d, d)
+        Of the estimated lower triangles, row by row, within and then between, and of nu, A and C.
+    """
+
+    loglik: float
+    within_root: Array
+    between_root: Array
+    moments: Moments
+    covariance: Array
 
 
 class ClusterSums:
@@ -86,15 +115,20 @@ class ClusterSums:
         )
 
     def minus_two_loglik(self, m: Moments) -> tuple[float, Moments]:
-        """-2 log L and its derivatives; infinite where a covariance is not positive definite."""
+        """-2 log L and its derivatives.
+
+        Infinite, with derivatives that are NaN, where a covariance is not positive definite.
+        """
         p = self.p
         V = m.within + self.sizes[:, None, None] * m.between
         stack = np.concatenate([m.within[None], V])
         try:
-            roots = np.linalg.cholesky(stack)
+            pivots = np.diagonal(np.linalg.cholesky(stack), axis1=1, axis2=2)
         except np.linalg.LinAlgError:
-            return np.inf, m
-        log_det = 2 * np.log(np.diagonal(roots, axis1=1, axis2=2)).sum(axis=1)
+            pivots = np.zeros(1)
+        if (pivots**2 <= _SINGULAR * np.diagonal(stack, axis1=1, axis2=2)).any():
+            return np.inf, Moments(*(np.full_like(v, np.nan) for v in vars(m).values()))
+        log_det = 2 * np.log(pivots).sum(axis=1)
         inverse = np.linalg.inv(stack)
         within_inverse, V_inverse = inverse[0], inverse[1:]
 
@@ -125,20 +159,16 @@ class ClusterSums:
             C=-to_B[:, p + 1 + self.n_x :],
         )
 
-    def saturated(self) -> tuple[float, Moments]:
-        """Highest log-likelihood over all Sigma_W, Sigma_B >= 0, nu, A, C, and where it is.
-
-        Both covariances are L L', so that Sigma_B may be singular.
-        """
+    def saturated(self) -> Saturated:
+        """Highest log-likelihood over all Sigma_W, Sigma_B >= 0, nu, A and C."""
         p, n_x, n_w = self.p, self.n_x, self.n_w
         lower = np.tril_indices(p)
+        cuts = np.cumsum([len(lower[0])] * 2 + [p, p * n_x])
 
         def unpack(free: Array) -> tuple[Array, Array, Moments]:
-            parts = np.split(free, np.cumsum([len(lower[0])] * 2 + [p, p * n_x]))
-            roots = [np.zeros((p, p)), np.zeros((p, p))]
-            for root, values in zip(roots, parts, strict=False):
-                root[lower] = values
-            W, B = roots
+            parts = np.split(free, cuts)
+            W, B = np.zeros((2, p, p))
+            W[lower], B[lower] = parts[:2]
             A, C = parts[3].reshape(p, n_x), parts[4].reshape(p, n_w)
             return W, B, Moments(W @ W.T, B @ B.T, parts[2], A, C)
 
@@ -146,68 +176,11 @@ class ClusterSums:
             W, B, moments = unpack(free)
             value, d = self.minus_two_loglik(moments)
             parts = [(2 * d.within @ W)[lower], (2 * d.between @ B)[lower]]
-            return value, np.concatenate([*parts, d.nu, d.A.ravel(), d.C.ravel()])
+            return 0.5 * value, 0.5 * np.concatenate([*parts, d.nu, d.A.ravel(), d.C.ravel()])
 
-        start = np.zeros(2 * len(lower[0]) + p * (1 + n_x + n_w))
-        diagonal = np.flatnonzero(lower[0] == lower[1])
-        start[diagonal] = 0.8
-        start[len(lower[0]) + diagonal] = 0.6
-        free, value, _ = minimise(objective, start, np.full(start.size, -np.inf))
-        return -0.5 * value, unpack(free)[2]
-
-
-Objective = Callable[[Array], tuple[float, Array]]
-
-
-def minimise(objective: Objective, start: Array, lower: Array) -> tuple[Array, float, Array]:
-    """Minimise under lower bounds: L-BFGS-B, then Newton steps for the last digits.
-
-    Returns
-    -------
-    x : ndarray
-        Parameters at the minimum.
-    value : float
-    hessian : ndarray
-        Second derivatives there, by central differences of the gradient.
-    """
-    from scipy.optimize import minimize
-
-    bounds = [(low if np.isfinite(low) else None, None) for low in lower]
-    options = {"maxiter": 5000, "maxfun": 20000, "ftol": 1e-13, "gtol": 1e-7, "maxcor": 30}
-    x = minimize(objective, start, jac=True, method="L-BFGS-B", bounds=bounds, options=options).x
-    value, gradient = objective(x)
-    for _ in range(8):
-        H = hessian(objective, x)
-        # Parameters that rest on a bound and want to go below it stay there.
-        free = ~((x <= lower) & (gradient > 0))
-        step = np.zeros_like(x)
-        H_free = H[np.ix_(free, free)]
-        values, axes = np.linalg.eigh(H_free)
-        size = np.maximum(np.abs(values), 1e-10 * np.abs(values).max())
-        step[free] = -axes @ ((axes.T @ gradient[free]) / size)
-        for _ in range(20):
-            moved = np.maximum(x + step, lower)
-            new_value, new_gradient = objective(moved)
-            if new_value <= value:
-                break
-            step = step / 2
-        else:
-            break
-        gained = value - new_value
-        x, value, gradient = moved, new_value, new_gradient
-        if gained < 1e-10:
-            break
-    return x, value, hessian(objective, x)
-
-
-def hessian(objective: Objective, x: Array) -> Array:
-    """Central differences of the gradient, made symmetric."""
-    columns = []
-    for k, value in enumerate(x):
-        h = 1e-5 * max(abs(value), 0.1)
-        ahead, behind = x.copy(), x.copy()
-        ahead[k] += h
-        behind[k] -= h
-        columns.append((objective(ahead)[1] - objective(behind)[1]) / (2 * h))
-    H = np.array(columns)
-    return 0.5 * (H + H.T)
+        start = np.concatenate(
+            [0.8 * np.eye(p)[lower], 0.6 * np.eye(p)[lower], np.zeros(p * (1 + n_x + n_w))]
+        )
+        rough = hessian_by_differences(lambda free: objective(free)[1], start)
+        found = minimise(plain(objective), start, rough)
+        return Saturated(-found.value, *unpack(found.x), covariance(found.hessian))

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy.stats import multivariate_normal
 
-from mixedlab.structures.two_level.likelihood import ClusterSums, Moments, hessian, minimise
+from mixedlab.structures.two_level.likelihood import ClusterSums, Moments
 
 
 def problem(seed=0, p=3, k=2, m=1, J=9):
@@ -69,7 +69,7 @@ def test_saturated_balanced_model_is_the_analysis_of_variance():
     cluster = np.repeat(np.arange(J), n)
     y = rng.normal(size=(J, p))[cluster] + rng.normal(size=(J * n, p))
     none = np.empty((J * n, 0)), np.empty((J, 0))
-    m = ClusterSums(y, cluster, *none).saturated()[1]
+    m = ClusterSums(y, cluster, *none).saturated().moments
     means = y.reshape(J, n, p).mean(axis=1)
     deviations = y - means[cluster]
     within = deviations.T @ deviations / (J * (n - 1))
@@ -77,20 +77,3 @@ def test_saturated_balanced_model_is_the_analysis_of_variance():
     np.testing.assert_allclose(m.within, within, rtol=1e-5)
     np.testing.assert_allclose(m.between, between, atol=1e-5)
     np.testing.assert_allclose(m.nu, y.mean(axis=0), atol=1e-6)
-
-
-def test_minimise_rests_on_a_bound_and_solves_a_curved_valley():
-    def objective(x):
-        value = (x[0] - 1) ** 2 + 50 * (x[1] - x[0] ** 2) ** 2 + (x[2] + 3) ** 2
-        gradient = [
-            2 * (x[0] - 1) - 200 * x[0] * (x[1] - x[0] ** 2),
-            100 * (x[1] - x[0] ** 2),
-            2 * (x[2] + 3),
-        ]
-        return value, np.array(gradient)
-
-    lower = np.array([-np.inf, -np.inf, 0.0])
-    x, value, H = minimise(objective, np.array([-1.0, 2.0, 1.0]), lower)
-    np.testing.assert_allclose(x, [1, 1, 0], atol=1e-7)
-    assert value == pytest.approx(9.0)
-    np.testing.assert_allclose(H, hessian(objective, np.array([1.0, 1.0, 0.0])), atol=1e-3)
