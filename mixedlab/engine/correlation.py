@@ -11,8 +11,15 @@ and knows log|R|. A Gaussian model with residual covariance R is the usual one o
 and its -2 log-likelihood grows by log|R|; a sum over clusters of A' R^-1 B is the cross-product of
 two whitened matrices. Both linear models and estimating equations use nothing else of R.
 
-``parameters(free)`` maps an unbounded vector, zero for R = I, to the parameters, for searches. R
-itself is never built, and there is no loop over clusters: each root is taken in closed form, or
+The parameters come from a search over an unbounded vector, zero for R = I (``parameters``), or from
+moments of residuals e (``by_moments``): a pair (j, k) of one cluster has z = e_j e_k / scale of
+expectation R_jk(alpha), and alpha solves the least-squares equation
+
+    sum (z - R_jk) dR_jk / d alpha = 0    over all pairs of all clusters
+
+(Prentice 1988, Biometrics 44:1033, with an identity weight).
+
+R itself is never built, and there is no loop over clusters: each root is taken in closed form, or
 at once for all clusters that have the same number of rows. Rows may stand in any order.
 """
 
@@ -21,13 +28,18 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mixedlab.errors import DataError
+
 Array = NDArray[np.float64]
 Index = NDArray[np.intp]
+
+# How near an estimate by moments may come to a value at which R is singular.
+_MARGIN = 1e-6
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,13 +95,13 @@ class Clusters:
     def tied_row(self) -> int | None:
         """A row that stands where another row of its cluster does; None where there is none."""
         later, before = self.neighbours
-        tied = later[self.place[later] == self.place[before]]
-        return int(tied[0]) if tied.size else None
+        return next(iter(later[self.place[later] == self.place[before]].tolist()), None)
 
 
 class Structure(ABC):
     """A covariance R of rows, as a function of a few parameters."""
 
+    name: ClassVar[str]
     n_free: int
     """Length of the unbounded vector that `parameters` takes."""
 
@@ -110,17 +122,27 @@ class Structure(ABC):
         """``log|R|``."""
 
 
-class Independence(Structure):
-    """R = I; there are no parameters (None)."""
+class Correlation(Structure):
+    """A structure with variances of 1, which moments of residuals can estimate."""
 
-    n_free = 0
+    needs_place: ClassVar[bool] = False
+    """Whether it depends on where rows stand along their cluster."""
 
     def __init__(self, clusters: Clusters):
         self.clusters = clusters
 
+    @abstractmethod
+    def by_moments(self, e: Array, scale: float) -> tuple[Any, bool]:
+        """Alpha from residuals ``e`` (n,), and whether it was moved to where R is a correlation."""
+
+
+class Independence(Correlation):
+    """R = I; there are no parameters (None)."""
+
+    name, n_free = "independence", 0
+
     def parameters(self, free: Array) -> None:
         """There are none."""
-        return
 
     def whiten(self, rows: Array, parameters: None) -> Array:
         """Leave the rows as they are."""
@@ -132,8 +154,12 @@ class Independence(Structure):
         """Zero."""
         return 0.0
 
+    def by_moments(self, e: Array, scale: float) -> tuple[None, bool]:
+        """There is nothing to estimate."""
+        return None, False
 
-class Exchangeable(Structure):
+
+class Exchangeable(Correlation):
     """Every pair of rows of a cluster has correlation alpha.
 
     R = (1 - alpha) I + alpha 11' has the eigenvalue 1 + (k - 1) alpha for the mean of k rows and
@@ -141,10 +167,10 @@ class Exchangeable(Structure):
     k rows alpha is at least -1 / (k - 1): the sum of k rows has a variance.
     """
 
-    n_free = 1
+    name, n_free = "exchangeable", 1
 
     def __init__(self, clusters: Clusters):
-        self.clusters = clusters
+        super().__init__(clusters)
         self.lowest = -1.0 / max(int(clusters.sizes.max()) - 1, 1)
 
     def parameters(self, free: Array) -> float:
@@ -153,8 +179,8 @@ class Exchangeable(Structure):
         return float((grown - 1.0) / (grown - 1.0 / self.lowest))
 
     def _rescale(self, rows: Array, of_mean: Array, of_contrast: float) -> Array:
-        mean = self.clusters.sums(rows) / self.clusters.sizes[:, None]
-        moved = mean * (1.0 - of_mean / of_contrast)[:, None]
+        share = (1 - of_mean / of_contrast) / self.clusters.sizes
+        moved = self.clusters.sums(rows) * share[:, None]
         return (rows - moved[self.clusters.index]) * of_contrast
 
     def _roots(self, alpha: float) -> tuple[Array, float]:
@@ -172,21 +198,28 @@ class Exchangeable(Structure):
     def logdet(self, parameters: float) -> float:
         """One mean and k - 1 contrasts a cluster."""
         of_mean, of_contrast = self._roots(parameters)
-        n_contrasts = int((self.clusters.sizes - 1).sum())
+        n_contrasts = self.clusters.index.size - of_mean.size
         return 2.0 * float(np.log(of_mean).sum() + n_contrasts * np.log(of_contrast))
 
+    def by_moments(self, e: Array, scale: float) -> tuple[float, bool]:
+        """Mean of z over all pairs."""
+        sums, sizes = self.clusters.sums(e), self.clusters.sizes
+        mean = float(sums @ sums - e @ e) / (scale * float((sizes * (sizes - 1)).sum()))
+        alpha = float(np.clip(mean, self.lowest + _MARGIN, 1.0 - _MARGIN))
+        return alpha, alpha != mean
 
-class AutoRegressive(Structure):
+
+class AutoRegressive(Correlation):
     """Correlation alpha^d of rows at distance d along their cluster: a Markov chain.
 
     Each row is predicted from the one before it with coefficient rho = alpha^d; the error of
     that prediction has variance 1 - rho^2. Alpha is negative only where distances are whole.
     """
 
-    n_free = 1
+    name, n_free, needs_place = "ar1", 1, True
 
     def __init__(self, clusters: Clusters):
-        self.clusters = clusters
+        super().__init__(clusters)
         later, before = clusters.neighbours
         # Distances that differ by rounding only are one distance.
         self.lags = np.round(clusters.place[later] - clusters.place[before], 9)
@@ -219,26 +252,58 @@ class AutoRegressive(Structure):
         """Sum of the log variances of the innovations."""
         return float(np.sum(np.log1p(-np.power(parameters, 2 * self.lags))))
 
+    @cached_property
+    def _pairs(self) -> tuple[Index, Index, Array, Index]:
+        """Both rows of every pair, the distances that occur, and which of them each pair has."""
+        c, pairs = self.clusters, []
+        for k in np.unique(c.sizes):
+            pairs.append(c.of_size(int(k))[:, np.array(np.triu_indices(int(k), 1))])
+        first, second = np.concatenate([p.swapaxes(0, 1).reshape(2, -1) for p in pairs], axis=1)
+        distance = np.round(c.place[second] - c.place[first], 9)
+        return first, second, *np.unique(distance, return_inverse=True)
 
-class Unstructured(Structure):
+    def by_moments(self, e: Array, scale: float) -> tuple[float, bool]:
+        """Solve sum over distances d of d alpha^(d-1) (S_d - N_d alpha^d) = 0."""
+        from scipy.optimize import brentq
+
+        first, second, d, which = self._pairs
+        S, N = np.bincount(which, weights=e[first] * e[second] / scale), np.bincount(which)
+
+        def loss(alpha: Array) -> Array:
+            power = np.power.outer(alpha, d)
+            return ((N * power - 2 * S) * power).sum(axis=-1)
+
+        def slope(alpha: float) -> float:
+            return float((d * alpha ** (d - 1) * (N * alpha**d - S)).sum())
+
+        # Without whole distances a negative correlation has no meaning.
+        grid = np.linspace(_MARGIN - np.all(d == np.round(d)), 1 - _MARGIN, 81)
+        best = int(loss(grid).argmin())
+        low, high = grid[max(best - 1, 0)], grid[min(best + 1, grid.size - 1)]
+        if slope(low) < 0 < slope(high):
+            return brentq(slope, low, high, xtol=1e-13), False
+        return float(grid[best]), True
+
+
+class Unstructured(Correlation):
     """A covariance of its own for every pair of places; the same in every cluster.
 
     The parameters are the matrix over the places, shape (m, m). A cluster that lacks some places
     uses the rows and columns of those it has.
     """
 
+    name, needs_place = "unstructured", True
+
     def __init__(self, clusters: Clusters):
-        self.clusters = clusters
+        super().__init__(clusters)
         self.places, self.place = np.unique(clusters.place, return_inverse=True)
         self.n_pairs = self.places.size * (self.places.size - 1) // 2
         self.n_free = self.n_pairs + self.places.size - 1
-        self._batches = [self._batch(int(k)) for k in np.unique(clusters.sizes)]
-
-    def _batch(self, k: int) -> tuple[Index, Index, Index]:
-        """Rows of the clusters with k rows, their sets of places, and the set of each cluster."""
-        rows = self.clusters.of_size(k)
-        sets, which = np.unique(self.place[rows], axis=0, return_inverse=True)
-        return rows, sets, which.ravel()
+        self._batches: list[tuple[Index, Index, Index]] = []  # rows, sets of places, set of each
+        for k in np.unique(clusters.sizes):
+            rows = clusters.of_size(int(k))
+            sets, which = np.unique(self.place[rows], axis=0, return_inverse=True)
+            self._batches.append((rows, sets, which.ravel()))
 
     def by_place(self, values: Array) -> Array:
         """A value for each row as a table of clusters by places, shape (J, m); 0 where no row."""
@@ -255,8 +320,7 @@ class Unstructured(Structure):
     @property
     def never_together(self) -> tuple[int, int] | None:
         """Two places of which no cluster has both, so that their covariance is unknown."""
-        apart = np.argwhere(self.n_together == 0)
-        return (int(apart[0, 0]), int(apart[0, 1])) if len(apart) else None
+        return next(map(tuple, np.argwhere(self.n_together == 0).tolist()), None)
 
     def parameters(self, free: Array) -> Array:
         """C C' for a lower triangular C with a positive diagonal that begins with 1.
@@ -279,18 +343,30 @@ class Unstructured(Structure):
 
     def _times(self, rows: Array, R: Array, of_root: Any) -> Array:
         out = np.empty_like(rows)
-        for at, sets, which in self._batches:
-            root = of_root(np.linalg.cholesky(R[sets[:, :, None], sets[:, None, :]]))
-            out[at] = root[which] @ rows[at]
+        for at, which, parts in self._parts(R):
+            out[at] = of_root(np.linalg.cholesky(parts))[which] @ rows[at]
         return out
+
+    def _parts(self, R: Array) -> list[tuple[Index, Index, Array]]:
+        """Rows of the clusters with k rows, which part of R each has, and these parts."""
+        return [(at, which, R[s[:, :, None], s[:, None, :]]) for at, s, which in self._batches]
 
     def logdet(self, parameters: Array) -> float:
         """Sum over clusters."""
-        total = 0.0
-        for _, sets, which in self._batches:
-            parts = parameters[sets[:, :, None], sets[:, None, :]]
-            total += float(np.bincount(which) @ np.linalg.slogdet(parts)[1])
-        return total
+        parts = self._parts(parameters)
+        return sum(float(np.bincount(which) @ np.linalg.slogdet(R)[1]) for _, which, R in parts)
+
+    def by_moments(self, e: Array, scale: float) -> tuple[Array, bool]:
+        """Mean of z over the clusters that have both places, 1 on the diagonal."""
+        table = self.by_place(e)
+        R = table.T @ table / (scale * self.n_together)
+        np.fill_diagonal(R, 1.0)
+        if np.linalg.eigvalsh(R)[0] < _MARGIN:
+            raise DataError(
+                "The unstructured correlations, each from its own pairs, form no correlation "
+                "matrix (an eigenvalue is not positive): use correlation='exchangeable' or 'ar1'."
+            )
+        return R, False
 
 
 class VarianceByLevel(Structure):

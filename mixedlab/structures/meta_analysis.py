@@ -23,7 +23,7 @@ Valentine, ch. 16 (BLUPs).
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +32,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from mixedlab.errors import DataError
 from mixedlab.inference.reporting import Report, Summary
+from mixedlab.inference.tables import by_name, normal_quantile, on_rows
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -41,7 +42,7 @@ Array = NDArray[np.float64]
 METHODS = ("FE", "DL", "ML", "REML")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class TwoStageFit(Report):
     """The mean of the subjects' effects and their spread.
 
@@ -78,8 +79,8 @@ class TwoStageFit(Report):
     knapp_hartung: bool
     loglik: float
     labels: tuple
-    y: Array = field(repr=False)
-    s: Array = field(repr=False)
+    y: Array
+    s: Array
 
     @property
     def tau(self) -> float:
@@ -111,21 +112,24 @@ class TwoStageFit(Report):
     @property
     def p(self) -> float:
         """Two-sided p-value of a mean of 0."""
-        return _two_sided_p(self.statistic, self.df)
+        from scipy import stats
+
+        return float(2 * stats.t.sf(abs(self.statistic), self.df))
 
     @cached_property
     def weights(self) -> pd.Series:
         """Each subject's share of the estimate; they sum to 1."""
-        import pandas as pd
-
         w = 1.0 / (self.s**2 + self.tau2)
-        return pd.Series(w / w.sum(), index=list(self.labels), name="weight")
+        return by_name(self.labels, w / w.sum(), "weight")
 
     def confint(self, level: float = 0.95) -> tuple[float, float]:
         """Interval for the mean."""
-        if not 0 < level < 1:
-            raise DataError(f"level must lie between 0 and 1, not {level!r}.")
-        margin = _quantile(level, self.df) * self.se
+        from scipy import stats
+
+        quantile = normal_quantile(level)
+        if self.knapp_hartung:
+            quantile = float(stats.t.ppf(0.5 + level / 2, self.df))
+        margin = quantile * self.se
         return self.estimate - margin, self.estimate + margin
 
     @cached_property
@@ -134,29 +138,17 @@ class TwoStageFit(Report):
 
         Columns ``pred`` and ``se``; the error counts that the mean is estimated.
         """
-        import pandas as pd
-
         shrink = self.s**2 / (self.s**2 + self.tau2)
         pred = self.y + shrink * (self.estimate - self.y)
         variance = self.tau2 * shrink + shrink**2 * self.se**2
-        return pd.DataFrame({"pred": pred, "se": np.sqrt(variance)}, index=list(self.labels))
+        return on_rows({"pred": pred, "se": np.sqrt(variance)}, list(self.labels))
 
     def summary(self) -> Summary:
         """Estimate, spread, and the test that all subjects have one effect."""
-        import pandas as pd
-
         low, high = self.confint()
-        table = pd.DataFrame(
-            {
-                "estimate": [self.estimate],
-                "se": [self.se],
-                "t" if self.knapp_hartung else "z": [self.statistic],
-                "p": [self.p],
-                "lower": [low],
-                "upper": [high],
-            },
-            index=["mean"],
-        )
+        statistic = "t" if self.knapp_hartung else "z"
+        columns = {"estimate": self.estimate, "se": self.se, statistic: self.statistic, "p": self.p}
+        table = on_rows(columns | {"lower": low, "upper": high}, ["mean"])
         lines = [
             f"{self.y.size} subjects; method {self.method}"
             + (", Knapp-Hartung" if self.knapp_hartung else ""),
@@ -298,31 +290,21 @@ def compare_group_analyses(
     """
     import pandas as pd
 
-    fixed = two_stage(estimate, se, "FE", labels=labels)
-    mixed = two_stage(estimate, se, "REML", knapp_hartung=True, labels=labels)
-    y = fixed.y
-    rows = {}
-    for name, about, fit in (
-        ("fixed", "these subjects", fixed),
-        ("mixed", "people in general", mixed),
-    ):
-        rows[name] = (
-            about,
-            fit.estimate,
-            fit.se,
-            fit.statistic,
-            fit.df,
-            fit.p,
-            fit.weights.max(),
-        )
-    mean, error, df = float(y.mean()), float(y.std(ddof=1) / np.sqrt(y.size)), float(y.size - 1)
-    if error == 0:
+    y, s, labels = _checked(estimate, se, labels)
+    if np.ptp(y) == 0:
         raise DataError("All estimates are equal: a t-test has nothing to measure by.")
-    t = mean / error
-    rows["random"] = ("people in general", mean, error, t, df, _two_sided_p(t, df), 1 / y.size)
+    # With equal weights the weighted mean is the mean, and its rescaled error that of the t-test.
+    analyses = {
+        "fixed": ("these subjects", two_stage(y, s, "FE", labels=labels)),
+        "random": ("people in general", two_stage(y, np.ones(y.size), "FE", True, labels=labels)),
+        "mixed": ("people in general", two_stage(y, s, "REML", True, labels=labels)),
+    }
+    rows = {
+        name: (about, f.estimate, f.se, f.statistic, f.df, f.p, f.weights.max())
+        for name, (about, f) in analyses.items()
+    }
     columns = ["about", "estimate", "se", "statistic", "df", "p", "largest_weight"]
-    table = pd.DataFrame.from_dict(rows, orient="index", columns=columns)
-    return table.loc[["fixed", "random", "mixed"]]
+    return pd.DataFrame.from_dict(rows, orient="index", columns=columns)
 
 
 def _checked(
@@ -357,17 +339,3 @@ def _numbers(values: Any, name: str) -> Array:
         return np.asarray(values, dtype=float)
     except (TypeError, ValueError):
         raise DataError(f"{name} must hold numbers.") from None
-
-
-def _two_sided_p(statistic: float, df: float) -> float:
-    from scipy.special import ndtr, stdtr
-
-    x = -abs(statistic)
-    return float(2 * (ndtr(x) if np.isinf(df) else stdtr(df, x)))
-
-
-def _quantile(level: float, df: float) -> float:
-    from scipy.special import ndtri, stdtrit
-
-    upper = 0.5 + level / 2
-    return float(ndtri(upper) if np.isinf(df) else stdtrit(df, upper))

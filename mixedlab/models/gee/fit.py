@@ -29,6 +29,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from mixedlab.engine.correlation import Correlation, Unstructured
 from mixedlab.engine.families import Family
 from mixedlab.errors import DataError
 from mixedlab.inference.contract import Groups, Kind, Moments, NewLevels, Parameter, Rows
@@ -36,7 +37,6 @@ from mixedlab.inference.questions import Questions
 from mixedlab.inference.reporting import Summary
 from mixedlab.inference.tables import by_name, names_by_names, on_rows
 from mixedlab.models.gee.solver import Equations, Evaluation, Solution
-from mixedlab.models.gee.working_correlation import Unstructured, WorkingCorrelation
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -87,7 +87,7 @@ class GEEFit(Questions):
         Columns of the linear predictor; ``names`` are theirs.
     equations : Equations
         The data and the family, with orthonormal columns in place of X.
-    working : WorkingCorrelation
+    working : Correlation
         The structure of the working correlation; ``correlation`` is its estimate.
     solution, independence : Solution
         Of the equations, and of those with R = I.
@@ -111,7 +111,7 @@ class GEEFit(Questions):
     names: tuple[str, ...]
     X: Array
     equations: Equations
-    working: WorkingCorrelation
+    working: Correlation
     solution: Solution
     independence: Solution
     to_coef: Array

@@ -29,13 +29,19 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from mixedlab.engine.correlation import Clusters
+from mixedlab.engine.correlation import (
+    AutoRegressive,
+    Clusters,
+    Correlation,
+    Exchangeable,
+    Independence,
+    Unstructured,
+)
 from mixedlab.engine.families import Family
 from mixedlab.engine.families import family as find_family
-from mixedlab.errors import DataError, DataWarning, FormulaError, first_rows
+from mixedlab.errors import DataError, DataWarning, FormulaError, first_rows, nearest
 from mixedlab.models.gee.fit import CORRECTIONS, GEEFit, SmallSample
 from mixedlab.models.gee.solver import Equations, Solution, solve, under_independence
-from mixedlab.models.gee.working_correlation import WorkingCorrelation, working_correlation
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -245,12 +251,6 @@ def fit_marginal(
             f"small_sample must be None, 'mancl-derouen' or 'kauermann-carroll', "
             f"not {small_sample!r}."
         )
-    kind = working_correlation(correlation)
-    if kind.needs_order and position is None:
-        raise DataError(
-            f"correlation={kind.name!r} depends on the order of the rows within a cluster: name "
-            "the column that gives it, as in order='visit'."
-        )
     y, X = np.asarray(y, dtype=float), np.asarray(X, dtype=float)
     if y.ndim != 1 or X.ndim != 2 or len(X) != y.size:
         raise DataError(f"X has shape {X.shape} and y {y.shape}: give one row of X for each y.")
@@ -260,7 +260,11 @@ def fit_marginal(
         np.asarray(cluster, dtype=np.intp).reshape(-1),
         None if position is None else np.asarray(position, dtype=float),
     )
-    _check_clusters(clusters, labels, y.size, kind.needs_order)
+    if clusters.index.size != y.size:
+        raise DataError(f"{clusters.index.size} cluster labels for {y.size} responses.")
+    if len(labels) < 2:
+        raise DataError(f"There is one cluster ({labels[0]!r}): robust standard errors need many.")
+    working = _working(correlation, clusters, labels)
     # Orthonormal columns: a year counted from 0 is no nearer to the intercept than one from 2000.
     Q, R = np.linalg.qr(X)
     size = np.sqrt(np.square(X).sum(axis=0))
@@ -276,7 +280,6 @@ def fit_marginal(
         weights=np.ones(y.size) if weights is None else np.asarray(weights, dtype=float),
         offset=0.0 if offset is None else np.asarray(offset, dtype=float),
     )
-    working = kind(clusters)
     # The independence solution first: from farther away, moments of the residuals need not
     # be those of any correlation matrix.
     equations, independence = under_independence(equations, max_iter)
@@ -300,24 +303,49 @@ def fit_marginal(
     )
 
 
-def _check_clusters(
-    clusters: Clusters, labels: Sequence[object], n: int, needs_order: bool
-) -> None:
-    if clusters.index.size != n:
-        raise DataError(f"{clusters.index.size} cluster labels for {n} responses.")
-    if len(labels) < 2:
-        raise DataError(f"There is one cluster ({labels[0]!r}): robust standard errors need many.")
-    tied = clusters.tied_row if needs_order else None
-    if tied is not None:
+def _working(name: str, clusters: Clusters, labels: Sequence[object]) -> Correlation:
+    """The working correlation of a name (``"AR(1)"`` and ``"ar1"`` are the same), if it is known.
+
+    Raises where the clusters cannot tell it.
+    """
+    known = {s.name: s for s in (Independence, Exchangeable, AutoRegressive, Unstructured)}
+    kind = known.get("".join(c for c in str(name).lower() if c.isalnum()))
+    if kind is None:
+        raise DataError(f"Unknown correlation {name!r}.{nearest(name, known)}")
+    if kind.needs_place:
+        if clusters.place is None:
+            raise DataError(
+                f"correlation={kind.name!r} depends on the order of the rows within a cluster: "
+                "name the column that gives it, as in order='visit'."
+            )
+        tied = clusters.tied_row
+        if tied is not None:
+            raise DataError(
+                f"Cluster {labels[clusters.index[tied]]!r} has two rows at the same place "
+                f"{clusters.place[tied]:g} of the order: each row of a cluster needs its own."
+            )
+    if kind is not Independence and clusters.sizes.max() < 2:
         raise DataError(
-            f"Cluster {labels[clusters.index[tied]]!r} has two rows at the same place "
-            f"{clusters.place[tied]:g} of the order: each row of a cluster needs its own."
+            "Every cluster has one row, so there is no pair to take a correlation from: "
+            "use correlation='independence'."
         )
+    working = kind(clusters)
+    if kind is Unstructured and working.n_pairs > clusters.index.size:
+        raise DataError(
+            f"The order has {working.places.size} places, so {working.n_pairs} correlations for "
+            f"{clusters.index.size} rows: use correlation='ar1' or 'exchangeable', or an order "
+            "with fewer places."
+        )
+    if kind is Unstructured and working.never_together is not None:
+        a, b = working.places[list(working.never_together)]
+        raise DataError(
+            f"No cluster has rows at both {a:g} and {b:g} of the order, so their correlation is "
+            "unknown: use correlation='ar1' or 'exchangeable'."
+        )
+    return working
 
 
-def _notes(
-    equations: Equations, working: WorkingCorrelation, solution: Solution
-) -> tuple[str, ...]:
+def _notes(equations: Equations, working: Correlation, solution: Solution) -> tuple[str, ...]:
     notes = []
     if not solution.converged:
         far = equations.family.counts_trials and np.abs(equations.at(solution.beta).eta).max() > 15

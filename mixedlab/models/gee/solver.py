@@ -14,10 +14,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mixedlab.engine.correlation import Clusters
+from mixedlab.engine.correlation import Clusters, Correlation, Independence
 from mixedlab.engine.families import Family
 from mixedlab.errors import DataError
-from mixedlab.models.gee.working_correlation import Independence, WorkingCorrelation
 
 Array = NDArray[np.float64]
 
@@ -61,12 +60,12 @@ class Evaluation:
     D: Array
     e: Array
 
-    def moments(self, working: WorkingCorrelation) -> Moments:
+    def moments(self, working: Correlation) -> Moments:
         """Phi and alpha from the residuals."""
         scale = float(np.mean(self.e * self.e))
         return Moments(scale, *working.by_moments(self.e, scale))
 
-    def whitened(self, working: WorkingCorrelation, alpha: Any) -> tuple[Array, Array]:
+    def whitened(self, working: Correlation, alpha: Any) -> tuple[Array, Array]:
         """D* and r*: rows times a root of R(alpha)^-1."""
         both = working.whiten(np.column_stack([self.D, self.e]), alpha)
         return both[:, :-1], both[:, -1]
@@ -120,7 +119,7 @@ class Solution:
 
 
 def solve(
-    equations: Equations, working: WorkingCorrelation, start: Evaluation | None, max_iter: int
+    equations: Equations, working: Correlation, start: Evaluation | None, max_iter: int
 ) -> Solution:
     """Steps for beta between moment estimates of phi and alpha, until both stand still."""
     if start is None:

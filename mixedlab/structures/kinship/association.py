@@ -16,7 +16,7 @@ Three tests of b = 0 (Zhou and Stephens 2012, Nature Genetics 44:821):
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from os import PathLike
 from typing import TYPE_CHECKING
@@ -27,11 +27,8 @@ from numpy.typing import ArrayLike, NDArray
 from mixedlab.data.genotypes import Genotypes
 from mixedlab.errors import DataError
 from mixedlab.inference.reporting import Report, Summary
-from mixedlab.structures.kinship.relatedness import (
-    relationship_of,
-    response_and_covariates,
-    standard_deviation,
-)
+from mixedlab.inference.tables import on_rows
+from mixedlab.structures.kinship.relatedness import relationship_of, response_and_covariates
 from mixedlab.structures.kinship.spectral import (
     CENTRES,
     HALF_WIDTH,
@@ -51,7 +48,7 @@ Array = NDArray[np.float64]
 _COLLINEAR = 1e-9
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Scan(Report):
     """Tests of every SNP.
 
@@ -96,7 +93,7 @@ class Scan(Report):
     n_collinear: int
     n_missing_calls: int
     related: bool
-    ratio: str = field(default="each")
+    ratio: str = "each"
 
     @property
     def p_wald(self) -> Array:
@@ -128,23 +125,11 @@ class Scan(Report):
     @cached_property
     def table(self) -> pd.DataFrame:
         """One row a SNP."""
-        import pandas as pd
-
-        columns = [
-            "snp",
-            "af",
-            "beta",
-            "se",
-            "ratio_reml",
-            "ratio_ml",
-            "p_wald",
-            "p_lrt",
-            "p_score",
-            "log10p_wald",
-            "log10p_lrt",
-            "log10p_score",
+        columns = ["snp", "af", "beta", "se", "ratio_reml", "ratio_ml"]
+        columns += [
+            scale + test for scale in ("p_", "log10p_") for test in ("wald", "lrt", "score")
         ]
-        return pd.DataFrame({name: getattr(self, name) for name in columns})
+        return on_rows({name: getattr(self, name) for name in columns}, None)
 
     def summary(self) -> Summary:
         """What was tested, the inflation, and the ten smallest p-values."""
@@ -166,10 +151,7 @@ class Scan(Report):
         if self.n_missing_calls:
             lines.append(f"{self.n_missing_calls} missing calls imputed by the SNP's mean")
         top = self.table.nsmallest(10, "log10p_wald")
-        columns = ["snp", "af", "beta", "se", "ratio_reml", "ratio_ml"]
-        for scale in ("p_", "log10p_"):
-            columns += [scale + test for test in ("wald", "lrt", "score")]
-        return Summary("Genome-wide scan", lines, {"Smallest p-values": top[columns]})
+        return Summary("Genome-wide scan", lines, {"Smallest p-values": top})
 
 
 def gwas(
@@ -220,7 +202,7 @@ def gwas(
             "both are by individual."
         )
     snps.keep(kept)
-    unit = standard_deviation(y)
+    unit = float(np.std(y))
     if K is None:
         U, d, scale = None, np.zeros(y.size), 1.0
     else:

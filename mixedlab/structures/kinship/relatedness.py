@@ -9,7 +9,7 @@ rows independent; what is left is a search over one ratio
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from os import PathLike
 from typing import TYPE_CHECKING, Any
@@ -18,8 +18,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from mixedlab.data.genotypes import Genotypes
+from mixedlab.engine.terms import RandomTerm
 from mixedlab.errors import DataError
-from mixedlab.inference.reporting import Report, Summary
+from mixedlab.inference.questions import Coefficients
+from mixedlab.inference.reporting import Summary
+from mixedlab.inference.tables import on_rows, variances_and_correlations
 from mixedlab.structures.kinship.spectral import Profile, Spectrum, spectrum
 
 if TYPE_CHECKING:
@@ -100,15 +103,15 @@ def kinship(genotype: ArrayLike | str | PathLike, *, standardize: bool = False) 
     return result
 
 
-@dataclass(frozen=True)
-class KinshipFit(Report):
+@dataclass(frozen=True, eq=False, repr=False)
+class KinshipFit(Coefficients):
     """A mixed model with a known relationship matrix.
 
     Attributes
     ----------
     names : tuple of str, length p
         Names of the columns of X.
-    beta, beta_vcov : ndarray, shapes (p,) and (p, p)
+    beta, vcov_beta : ndarray, shapes (p,) and (p, p)
         Fixed effects and their covariance.
     variance_genetic, variance_residual : float
         s_g^2 (of K as given) and s_e^2.
@@ -131,7 +134,7 @@ class KinshipFit(Report):
 
     names: tuple[str, ...]
     beta: Array
-    beta_vcov: Array
+    vcov_beta: Array
     variance_genetic: float
     variance_residual: float
     h2: float
@@ -143,44 +146,19 @@ class KinshipFit(Report):
     loglik: float
     criterion: float
     reml: bool
-    kept: NDArray[np.bool_] = field(repr=False)
+    kept: NDArray[np.bool_]
 
-    @cached_property
+    @property
     def fixef(self) -> pd.Series:
         """Fixed effects."""
-        import pandas as pd
-
-        return pd.Series(self.beta, index=list(self.names), name="estimate")
-
-    @cached_property
-    def se(self) -> pd.Series:
-        """Standard errors of the fixed effects."""
-        import pandas as pd
-
-        return pd.Series(np.sqrt(np.diag(self.beta_vcov)), index=list(self.names), name="se")
-
-    @cached_property
-    def vcov(self) -> pd.DataFrame:
-        """Covariance matrix of the fixed effects."""
-        import pandas as pd
-
-        return pd.DataFrame(self.beta_vcov, index=list(self.names), columns=list(self.names))
+        return self.coef
 
     @cached_property
     def varcorr(self) -> pd.DataFrame:
         """Variances and sds of the polygenic effect and of the residual."""
-        import pandas as pd
-
-        variances = np.array([self.variance_genetic, self.variance_residual])
-        return pd.DataFrame(
-            {
-                "group": ["K", "Residual"],
-                "var1": ["(Intercept)", None],
-                "var2": [None, None],
-                "vcov": variances,
-                "sdcor": np.sqrt(variances),
-            }
-        )
+        polygenic = RandomTerm.from_arrays(np.zeros(1), group="K")
+        covariance = np.array([[self.variance_genetic]])
+        return variances_and_correlations([polygenic], [covariance], self.sigma)
 
     @property
     def sigma(self) -> float:
@@ -219,9 +197,7 @@ class KinshipFit(Report):
 
     def summary(self) -> Summary:
         """Estimates as a table that prints well."""
-        import pandas as pd
-
-        coefs = pd.DataFrame({"estimate": self.fixef, "se": self.se})
+        coefs = on_rows({"estimate": self.fixef, "se": self.se}, list(self.names))
         lines = [
             f"{self.n_obs} individuals"
             + (f", {self.n_missing} left out as incomplete" if self.n_missing else ""),
@@ -269,7 +245,7 @@ def kinship_lmm(
     y, X, names, kept = response_and_covariates(y, X)
     K = relationship_of(K, kept)
     eigen = spectrum(K)
-    scale = standard_deviation(y)
+    scale = float(np.std(y))  # fitted to y over it, so that units do not matter
     profile = Profile(eigen.d, eigen.U.T @ X, eigen.U.T @ (y / scale))
     ratio, information = profile.peak(reml)
     return _at_ratio(profile, eigen, ratio, information, K, X, scale, names, kept, reml)
@@ -313,7 +289,7 @@ def _at_ratio(
     return KinshipFit(
         names=names,
         beta=beta * scale,
-        beta_vcov=np.linalg.inv(XWX) * (s2 * scale**2),
+        vcov_beta=np.linalg.inv(XWX) * (s2 * scale**2),
         variance_genetic=float(ratio / eigen.scale * s2 * scale**2),
         variance_residual=float(s2 * scale**2),
         h2=float(h2),
@@ -395,8 +371,3 @@ def relationship_of(K: ArrayLike, kept: NDArray[np.bool_]) -> Array:
     if K.shape != (kept.size, kept.size):
         raise DataError(f"K has shape {K.shape}, but y has {kept.size} individuals.")
     return K if kept.all() else K[np.ix_(kept, kept)]
-
-
-def standard_deviation(y: Array) -> float:
-    """Scale of y: the model is fitted to y divided by it, so units do not matter."""
-    return float(np.std(y))

@@ -35,6 +35,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from mixedlab.errors import DataError
+
 Array = NDArray[np.float64]
 
 # K is scaled to a mean eigenvalue of 1, so these limits mean the same for every K.
@@ -68,23 +70,23 @@ def spectrum(K: Array) -> Spectrum:
 
     Raises
     ------
-    ValueError
+    DataError
         Where K is not square, symmetric, finite and positive semi-definite.
     """
     from scipy.linalg import eigh
 
     if K.ndim != 2 or K.shape[0] != K.shape[1]:
-        raise ValueError(f"K must be square; it has shape {K.shape}.")
+        raise DataError(f"K must be square; it has shape {K.shape}.")
     if not np.isfinite(K).all():
-        raise ValueError("K holds values that are not finite: compute it from complete genotypes.")
+        raise DataError("K holds values that are not finite: compute it from complete genotypes.")
     scale = float(np.trace(K)) / len(K)
     if scale <= 0:
-        raise ValueError("The diagonal of K sums to 0 or less: K is no relationship matrix.")
+        raise DataError("The diagonal of K sums to 0 or less: K is no relationship matrix.")
     if np.abs(K - K.T).max() > 1e-6 * scale:
-        raise ValueError("K is not symmetric: K[i, j] and K[j, i] differ.")
+        raise DataError("K is not symmetric: K[i, j] and K[j, i] differ.")
     d, U = eigh(K / scale, driver="evd", check_finite=False)
     if d[0] < -1e-5 * d[-1]:
-        raise ValueError(
+        raise DataError(
             f"K is not positive semi-definite: its smallest eigenvalue is {d[0] * scale:.3g}. "
             "No set of relatives has such a matrix; check how it was made."
         )

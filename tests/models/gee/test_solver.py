@@ -3,11 +3,10 @@
 import numpy as np
 import pytest
 
-from mixedlab.engine.correlation import Clusters
+from mixedlab.engine.correlation import Clusters, Exchangeable, Independence
 from mixedlab.engine.families import family
 from mixedlab.errors import DataError
 from mixedlab.models.gee.solver import Equations, solve, under_independence
-from mixedlab.models.gee.working_correlation import working_correlation
 
 
 def equations(kind="poisson", link=None, seed=0):
@@ -42,7 +41,7 @@ def test_the_independence_solution_is_the_generalised_linear_model():
 
 def test_a_solution_makes_the_equations_zero():
     e, first = under_independence(equations(), 100)
-    working = working_correlation("exchangeable")(e.clusters)
+    working = Exchangeable(e.clusters)
     solution = solve(e, working, e.at(first.beta), 100)
     at = e.at(solution.beta)
     D, r = at.whitened(working, solution.moments.alpha)
@@ -57,7 +56,7 @@ def test_a_solution_makes_the_equations_zero():
 def test_what_cannot_be_solved_is_refused():
     e = equations()
     with pytest.raises(DataError, match="choose another link"):
-        solve(e, working_correlation("independence")(e.clusters), None, 10)
+        solve(e, Independence(e.clusters), None, 10)
     exact = equations("gaussian")
     exact = Equations(exact.family, exact.clusters, exact.X, exact.X @ [1.0, 2.0], exact.weights, 0)
     with pytest.raises(DataError, match="fit every response exactly"):
