@@ -117,6 +117,7 @@ def gee(
     from mixedlab.data.design import build_design
     from mixedlab.data.formula import parse
     from mixedlab.data.names import unknown_column
+    from mixedlab.data.rows import one_a_row
 
     kind = find_family(family, link)
     parsed = parse(formula)
@@ -140,7 +141,10 @@ def gee(
             DataWarning,
             stacklevel=2,
         )
-        weights, offset = (_of_rows(v, ~gaps, table.index) for v in (weights, offset))
+        weights, offset = (
+            v if v is None or isinstance(v, str) else one_a_row(v, what, table)[~gaps]
+            for what, v in (("weights", weights), ("offset", offset))
+        )
         table = table[~gaps]
     design = build_design(
         formula,
@@ -176,15 +180,6 @@ def gee(
         design=design,
         n_missing=design.n_missing + int(gaps.sum()),
     )
-
-
-def _of_rows(values: Any, kept: NDArray[np.bool_], index: pd.Index) -> Any:
-    """Weights or offset of the rows kept; a column's name, or labels that differ, as they are."""
-    if values is None or isinstance(values, str):
-        return values
-    if hasattr(values, "index") and not values.index.equals(index):
-        return values
-    return np.asarray(values)[kept]
 
 
 def _positions(column: pd.Series, name: str) -> Array:

@@ -23,7 +23,7 @@ from mixedlab.errors import DataError
 from mixedlab.inference.questions import Coefficients
 from mixedlab.inference.reporting import Summary
 from mixedlab.inference.tables import on_rows, variances_and_correlations
-from mixedlab.structures.kinship.spectral import Profile, Spectrum, spectrum
+from mixedlab.structures.kinship.spectral import Profile, spectrum
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -248,22 +248,6 @@ def kinship_lmm(
     scale = float(np.std(y))  # fitted to y over it, so that units do not matter
     profile = Profile(eigen.d, eigen.U.T @ X, eigen.U.T @ (y / scale))
     ratio, information = profile.peak(reml)
-    return _at_ratio(profile, eigen, ratio, information, K, X, scale, names, kept, reml)
-
-
-def _at_ratio(
-    profile: Profile,
-    eigen: Spectrum,
-    ratio: float,
-    information: float,
-    K: Array,
-    X: Array,
-    scale: float,
-    names: tuple[str, ...],
-    kept: NDArray[np.bool_],
-    reml: bool,
-) -> KinshipFit:
-    """Everything that follows from the estimated ratio."""
     n, p = X.shape
     nodes = profile.at(np.array([ratio]))
     w, yPy = nodes.w[0], nodes.yPy[0]

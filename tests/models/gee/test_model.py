@@ -324,6 +324,11 @@ def test_missing_values_are_left_out_and_counted():
     with pytest.warns(DataWarning, match="rows left out"):
         weighted = ml.gee("resp ~ smoke", data, "id", "binomial", weights=np.ones(len(data)))
     assert weighted.n_missing == 2
+    weights = pd.Series(np.arange(1.0, len(data) + 1), index=data.index)
+    for by_label in (weights, weights[::-1]):
+        with pytest.warns(DataWarning, match="rows left out"):
+            fit = ml.gee("resp ~ smoke", data, "id", "poisson", weights=by_label)
+        np.testing.assert_array_equal(fit.equations.weights, weights.drop([0, 5]))
 
 
 def test_a_correlation_beyond_its_range_is_moved_back_and_said():
