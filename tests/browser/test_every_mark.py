@@ -142,12 +142,17 @@ def test_the_question_comes_first(page):
     part(page, "option").nth(1).click()
     assert shown(page, "fit")
     assert not shown(page, "true")
-    expect(part(page, "outcome")).to_have_text('You said: That "one". The height is 0.5.')
+    expect(part(page, "said")).to_have_text('You said: That "one".')
+    expect(part(page, "outcome-text")).to_have_text("The height is 0.5.")
+    expect(part(page, "headline")).to_have_text("Not quite: the height is 0.5")
+    expect(part(page, "headline", "[data-hero]")).to_be_visible()
+    expect(part(page, "truth")).to_have_text("Show the truth")
     part(page, "truth").click()
+    expect(part(page, "truth")).to_have_text("Hide the truth")
     assert shown(page, "true")
     expect(part(page, "outcome-text")).to_have_text("The height is 0.5. The truth is 0.9 of it.")
     expect(part(page, "summary")).to_have_text(
-        f"{LAB.run(LAB.state()).summary} The truth is 0.9 of it."
+        f"Not quite: the height is 0.5. {LAB.run(LAB.state()).summary} The truth is 0.9 of it."
     )
     part(page, "truth").click()
     assert not shown(page, "true")
@@ -165,7 +170,7 @@ def test_nothing_moves_when_the_lab_goes_live_or_is_answered(page):
     page.goto(f"{HOME}?waiting")
     page.evaluate(
         "new PerformanceObserver((list) => { window.shift = (window.shift ?? 0) + "
-        "list.getEntries().reduce((sum, e) => sum + e.value, 0); })"
+        "list.getEntries().reduce((sum, e) => sum + (e.hadRecentInput ? 0 : e.value), 0); })"
         ".observe({ type: 'layout-shift', buffered: true })"
     )
     expect(part(page, "controls")).to_have_js_property("disabled", True)
@@ -175,9 +180,12 @@ def test_nothing_moves_when_the_lab_goes_live_or_is_answered(page):
     expect(part(page, "status-text")).to_have_text("Fetching")
     page.evaluate("tell({ kind: 'status', phase: 'ready' })")
     expect(part(page, "controls")).to_have_js_property("disabled", False)
+    assert root.bounding_box() == before
+    sheet = page.locator(".ml-sheet")
+    height = sheet.bounding_box()["height"]
     part(page, "option").first.click()
     part(page, "truth").click()
-    assert root.bounding_box() == before
+    assert sheet.bounding_box()["height"] == height
     assert page.evaluate("window.shift ?? 0") == 0
 
 
@@ -187,6 +195,90 @@ def test_a_failed_start_can_be_tried_again(page):
     expect(part(page, "status-text")).to_have_text("No connection.")
     part(page, "retry").click()
     assert page.evaluate("sent.at(-1).kind") == "retry"
+
+
+def test_hero_and_main_control_are_in_view_together(page):
+    for size in ({"width": 1280, "height": 720}, {"width": 1920, "height": 1080}):
+        page.set_viewport_size(size)
+        for where in ("[data-hero]", '.ml-main [data-ml="slider"]'):
+            box = page.locator(where).first.bounding_box()
+            assert box["y"] >= 0
+            assert box["y"] + box["height"] <= size["height"], (where, size)
+        hero = page.locator("[data-hero]").bounding_box()
+        panels = page.locator(".ml-panels").bounding_box()
+        assert 0.58 < hero["width"] / panels["width"] < 0.66
+
+
+def test_on_a_phone_the_hero_stays_in_view_while_a_control_is_moved(page):
+    page.set_viewport_size({"width": 400, "height": 800})
+    part(page, "option").first.click()
+    part(page, "more").locator("summary").click()
+    slider = part(page, "toggle")
+    slider.evaluate("el => el.scrollIntoView({ block: 'end' })")
+    hero = page.locator("[data-hero]").bounding_box()
+    assert -1 <= hero["y"] < 100
+    assert hero["y"] + hero["height"] <= slider.bounding_box()["y"]
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
+def test_helper_and_hero_change_places(page):
+    part(page, "option").first.click()
+    part(page, "swap", '[data-panel="bars"]').click()
+    hero = page.locator("[data-hero]")
+    expect(hero).to_have_attribute("data-panel", "bars")
+    expect(part(page, "headline", "[data-hero]")).to_be_visible()
+    assert hero.bounding_box()["width"] > 1.4 * part(page, "panel").first.bounding_box()["width"]
+
+
+def test_no_axis_changes_while_a_control_is_held(page):
+    labels = "document.querySelectorAll('[data-panel=bars] .ml-tick-label')"
+    ticks = f"[...{labels}].map((text) => text.textContent)"
+    before = page.evaluate(ticks)
+    slider = part(page, "slider", "[data-field=groups]")
+    box = slider.bounding_box()
+    page.mouse.move(box["x"] + 0.3 * box["width"], box["y"] + box["height"] / 2)
+    page.mouse.down()
+    page.mouse.move(box["x"] + 0.95 * box["width"], box["y"] + box["height"] / 2, steps=5)
+    wait_for(page, "drawn.state.groups >= 8 && drawn.scene.panels[2].y.high > 30")
+    assert page.evaluate(ticks) == before
+    page.mouse.up()
+    wait_for(page, f"JSON.stringify({ticks}) !== {json.dumps(json.dumps(before))}")
+
+
+def test_twins_are_lit_in_every_panel_and_the_rest_dimmed(page):
+    part(page, "option").first.click()
+    page.locator('[data-mark="data"] [data-item="3"]').hover(force=True)
+    lit = page.locator(".ml-twin")
+    keys = set(lit.evaluate_all("all => all.map((el) => el.dataset.item)"))
+    assert len(keys) == 1
+    assert lit.count() == 2  # the point and its twin
+    page.mouse.move(5, 5)
+    expect(lit).to_have_count(0)
+
+
+def test_keys_pressed_quickly_are_all_counted(page):
+    page.evaluate("window.slow = true")
+    handle = page.locator('[data-handle="line/0"]')
+    handle.focus()
+    for _ in range(6):
+        page.keyboard.press("ArrowLeft")
+    page.evaluate("window.slow = false; tell(held.shift())")
+    wait_for_state(page, line=3)
+
+
+def test_a_goal_is_ticked_when_it_is_met_and_stays_so(page):
+    part(page, "option").first.click()
+    goal = part(page, "goal")
+    expect(goal).to_have_attribute("data-met", "false")
+    part(page, "slider", "[data-field=height]").press("End")
+    expect(goal).to_have_attribute("data-met", "true")
+    expect(part(page, "goals-met")).to_have_text("1")
+    page.reload()
+    expect(goal).to_have_attribute("data-met", "true")
+    part(page, "option").first.click()
+    part(page, "goals").locator("summary").click()
+    part(page, "solve").click()
+    wait_for_state(page, height=2)
 
 
 def test_a_slider_by_mouse_keys_and_number(page):
@@ -216,6 +308,7 @@ def test_a_slider_by_mouse_keys_and_number(page):
 
 
 def test_choices_and_switches(page):
+    part(page, "more").locator("summary").click()
     page.get_by_label("Second").check()
     wait_for_state(page, kind="two")
     part(page, "select").select_option("m3")
@@ -259,7 +352,7 @@ def test_what_stands_over_a_mark_can_be_read_by_mouse_and_by_keys(page):
     expect(tip).to_have_text(re.compile("point "))
     page.mouse.move(5, 5)
     expect(tip).to_be_hidden()
-    page.locator('[data-panel="every"] svg').focus()
+    page.locator('[data-panel="every"] .ml-svg').focus()
     page.keyboard.press("ArrowRight")
     expect(tip).to_have_text("point 0")
     page.keyboard.press("ArrowRight")
@@ -291,10 +384,13 @@ def test_step_back_reset_and_presets(page):
     slider.press("ArrowRight")
     wait_for_state(page, height=0.7)
     part(page, "new-sample").click()
+    part(page, "option").first.click()
+    part(page, "more").locator("summary").click()
     part(page, "preset").first.click()
     wait_for_state(page, height=2, seed=2)
     expect(part(page, "preset-note")).to_have_text("A high wave.")
     expect(part(page, "preset").first).to_have_attribute("aria-pressed", "true")
+    part(page, "menu").locator("summary").click()
     back.click()
     wait_for_state(page, height=0.7, seed=2)
     back.click()
@@ -302,13 +398,16 @@ def test_step_back_reset_and_presets(page):
     back.click()
     wait_for_state(page, height=0.5, seed=1)
     expect(back).to_be_disabled()
+    part(page, "more").locator("summary").click()
     part(page, "preset").nth(1).click()
     wait_for_state(page, seed=7)
+    part(page, "menu").locator("summary").click()
     part(page, "reset").click()
     wait_for_state(page, **asdict(LAB.state()))
 
 
 def test_dragging_a_control_keeps_the_sample(page):
+    part(page, "menu").locator("summary").click()
     part(page, "seed").fill("12")
     part(page, "seed").press("Enter")
     wait_for_state(page, seed=12)
@@ -343,6 +442,7 @@ def test_replicates_run_stop_and_clear(page):
 
 
 def test_an_error_shows_in_words_with_its_link_and_goes(page):
+    part(page, "more").locator("summary").click()
     part(page, "select").select_option("m5")
     expect(part(page, "error-text")).to_have_text(
         "This did not work: There is nothing to fit in <b>option 5</b>."
@@ -362,9 +462,11 @@ def test_a_link_carries_the_whole_state(page):
     part(page, "option").nth(2).click()
     part(page, "truth").click()
     part(page, "slider", "[data-field=height]").press("End")
+    part(page, "more").locator("summary").click()
     page.get_by_label("Second").check()
     part(page, "toggle").uncheck()
     wait_for_state(page, height=2, kind="two", numbers=False)
+    part(page, "menu").locator("summary").click()
     part(page, "share").click()
     link = page.evaluate("copied")
     page.goto("about:blank")
@@ -397,6 +499,7 @@ def test_a_link_on_the_page_is_followed(page):
     wait_for_state(page, height=1.5)
     # What the reader has seen stays seen, and one step leads back.
     expect(page.locator(".ml-lab")).to_have_attribute("data-stage", "truth")
+    part(page, "menu").locator("summary").click()
     part(page, "back").click()
     wait_for_state(page, height=1)
     page.evaluate("location.hash = 'some-heading'")

@@ -6,7 +6,17 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mixedlab.labs.kit.lab import Lab, Preset, Question, Statistic, choice, dragged, slider, toggle
+from mixedlab.labs.kit.lab import (
+    Goal,
+    Lab,
+    Preset,
+    Question,
+    Statistic,
+    choice,
+    dragged,
+    slider,
+    toggle,
+)
 from mixedlab.labs.kit.scene import (
     Arrows,
     Axis,
@@ -25,7 +35,7 @@ from mixedlab.labs.kit.scene import (
 @dataclass(frozen=True)
 class State:
     height: float = slider(0.5, -2, 2, 0.1, "Height <of> the wave", "mg/L", help="Up & down")
-    groups: int = slider(4, 2, 9, 1, "Groups")
+    groups: int = slider(3, 2, 9, 1, "Groups")
     kind: str = choice("one", {"one": "First", "two": "Second"}, "Kind")
     many: str = choice("m1", {f"m{i}": f"Option {i}" for i in range(6)}, "Which of many")
     numbers: bool = toggle(True, "Write the numbers")
@@ -58,10 +68,11 @@ def scene(state: State, data: np.ndarray, fits: np.ndarray) -> Scene:
               name="truth"),
         Lines(key="line", color="accent", x=[[state.line] * 2], y=[[0, 9]],
               drag=[Drag("The line", x="line")]),
-        Dots(key="data", x=data[:, 0], y=data[:, 1], name="data",
+        Dots(key="data", keys=[str(i) for i in range(30)], x=data[:, 0], y=data[:, 1], name="data",
              hover=[f"point {i}" for i in range(30)]),
         Arrows(key="pull", color="none", x0=data[:5, 0], y0=data[:5, 1], x1=[5] * 5, y1=[5] * 5,
-               gap=4, stage="estimate", name="pull"),
+               keys=[str(i) for i in range(5)], gap=4, stage="estimate", name="pull",
+               starts_from="data", hover=[f"pull {i}" for i in range(5)]),
         Dots(key="point", color="warning", x=[state.px], y=[state.py], size=7,
              drag=[Drag("The point", x="px", y="py", sets={"kind": "two"})]),
         Texts(key="words", color="muted", x=[5], y=[9.5], text=["a <remark>"]),
@@ -81,15 +92,18 @@ def scene(state: State, data: np.ndarray, fits: np.ndarray) -> Scene:
     )
     counts, edges = np.histogram(data[:, 0], bins=12, range=(0, 10))
     bars = Bars(key="bars", x0=edges[:-1], x1=edges[1:], y0=counts * 0.0, y1=counts, name="count")
+    counted = Axis("count", 0, 10 * state.groups, eases_with=("groups",))
     names = Axis("", 0, 2, [(0.5, "a"), (1.5, "b")])
     return Scene(
         [
             Panel("every", "Every mark", Axis("x", 0, 10), Axis("y", 0, 10), every),
             Panel("heat", "Heat", names, names, [heat], width=0.7),
-            Panel("bars", "Bars", Axis("value", 0, 10), Axis("count", 0, 30), [bars]),
+            Panel("bars", "Bars", Axis("value", 0, 10), counted, [bars]),
         ],
         summary=f"The mean is {fits[0]:.2f}.",
         summary_before="Thirty points.",
+        headline=f"the height is {state.height:.1f}",
+        answer=0,
         outcome=f"The height is {state.height:.1f}.",
         outcome_truth="The truth is 0.9 of it.",
     )
@@ -107,6 +121,9 @@ LAB = Lab(
     presets=[
         Preset("High <2>", {"height": 2.0}, "A high wave."),
         Preset("Seeded", {"seed": 7}, "One sample."),
+    ],
+    goals=[
+        Goal("Make a high wave", lambda state, data, fits: state.height > 1.95, {"height": 2.0})
     ],
     statistics=[Statistic("mean", "Mean of x")],
     measure=lambda state, data, fits: {"mean": fits[0]},

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from hypothesis import HealthCheck, settings
 
+from mixedlab.labs import catalogue
 from mixedlab.labs.kit import protocol
 from mixedlab.labs.kit.lab import MAX_SEED, Control, Lab
 from mixedlab.labs.kit.scene import Mark, Panel, Scene, coordinates, n_items
@@ -49,7 +50,7 @@ def check_lab(lab: Lab, n_random: int = 200, seed: int = 0) -> None:
             raise AssertionError(f"{lab.name} at {state}: {error}") from error
     if lab.statistics:
         check_replicates(lab)
-    if lab.goals:  # it is on the new stage
+    if lab.goals and lab.name in catalogue.names():  # it is on the new stage
         ends = list(end_states(lab))
         check_stage(lab, [*ends[:8], *random_states(lab, 12, seed)])
 

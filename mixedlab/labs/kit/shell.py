@@ -155,7 +155,7 @@ def _gate(lab: Lab, scenes: list[Scene]) -> str:
         f'<div class="ml-before"><p class="ml-question" data-ml="question">{_(ask)}</p>{way}'
         '<button type="button" class="ml-quiet ml-skip" data-ml="skip" disabled>'
         "Show without a bet</button></div>"
-        '<div class="ml-after"><p class="ml-said" data-ml="said"></p>'
+        '<div class="ml-after" data-ml="outcome"><p class="ml-said" data-ml="said"></p>'
         f'{truth}<button type="button" class="ml-quiet" data-ml="again" disabled>Bet again'
         "</button></div></div>"
     )
