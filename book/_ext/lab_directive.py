@@ -55,6 +55,33 @@ class LabDirective(SphinxDirective):
         ]
 
 
+DECK_BAR = (
+    '<div class="ml-deck-bar" role="group" aria-label="The deck">'
+    '<button type="button" data-ml="deck-back" aria-label="Lab before">←</button>'
+    '<button type="button" data-ml="deck-next" aria-label="Next lab">→</button>'
+    '<p data-ml="deck-place" role="status"></p>'
+    '<button type="button" data-ml="deck-votes" aria-pressed="false">Take votes</button>'
+    '<button type="button" data-ml="deck-full">Full screen</button></div>'
+)
+
+
+class DeckDirective(SphinxDirective):
+    """Show the labs within one at a time: each with the words after it is a slide."""
+
+    has_content = True
+
+    def run(self) -> list[nodes.Node]:
+        """Return the slides between the HTML that makes them a deck."""
+        box = nodes.Element()
+        self.state.nested_parse(self.content, self.content_offset, box)
+        start = f'<div class="ml-deck" data-ml="deck">{DECK_BAR}<div data-ml="deck-slides">'
+        return [
+            nodes.raw("", start, format="html"),
+            *box.children,
+            nodes.raw("", "</div></div>", format="html"),
+        ]
+
+
 def lab_html(name: str, state_text: str = "") -> tuple[str, str]:
     """Return the HTML of a lab with its first picture, and the picture's alternative text."""
     from mixedlab.labs import catalogue
@@ -121,4 +148,5 @@ def packages_of(name: str) -> list[str]:
 def setup(app: Sphinx) -> dict[str, Any]:
     """Register the directive."""
     app.add_directive("lab", LabDirective)
+    app.add_directive("deck", DeckDirective)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

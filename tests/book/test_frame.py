@@ -69,7 +69,15 @@ def test_buttons_named_to_a_class_exist(page):
     labs = [catalogue.get(name) for name in catalogue.names()]
     known = {p.label for lab in labs for p in lab.presets} | {lab.truth_label for lab in labs}
     known |= {goal.text for lab in labs for goal in lab.goals}
-    known |= {lab.new_sample_label for lab in labs} | {"+500", "Copy link", "That is my bet"}
+    known |= {lab.new_sample_label for lab in labs} | {
+        "+500",
+        "Copy link",
+        "That is my bet",
+        "Full screen",
+        "Take votes",
+        "Add a vote",
+        "Close the vote",
+    }
     text = source(page).replace("**", "")
     named = {" ".join(words.split()) for words in re.findall(r"\*([A-Z+][^*|]*)\*", text)}
     assert named, page

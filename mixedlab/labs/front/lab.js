@@ -10,8 +10,11 @@ import { bindFolds } from "./folds.js";
 import { Goals } from "./goals.js";
 import { readLink, SKIPPED, STAGES, writeLink } from "./link.js";
 import { Plot } from "./plot.js";
+import { qrPath } from "./qr.js";
 import { Replicates } from "./replicates.js";
 import { Requests } from "./requests.js";
+import { element } from "./svg.js";
+import { Votes } from "./votes.js";
 
 const SPEAK_AFTER = 350; // ms without a change before the summary is spoken
 const SLOW_AFTER = 2500; // ms after which the reader is told that Python is still at work
@@ -47,6 +50,7 @@ class LabView {
       moved: () => this.showWager(),
     };
     this.bet = new Bet(this.description.bet, this.host);
+    this.votes = new Votes(root, this.bet, this.all("option"));
     for (const figure of this.all("panel")) this.plots.set(figure.dataset.panel, { figure });
     this.makeReplicates();
     this.bindGate();
@@ -260,13 +264,15 @@ class LabView {
 
   showWager() {
     const place = this.part("wager");
-    if (place && this.stage === 0) setText(place, this.bet.wager());
+    const votes = this.votes.open ? ` · ${this.votes.words()}` : "";
+    if (place && this.stage === 0) setText(place, this.bet.wager() + votes);
   }
 
   // The bet's ghost on its panel, and after the bet the way to what came out.
   drawBet(panel, plot) {
     if (panel !== this.description.bet.panel || !this.scene) return;
     this.bet.draw(plot, { open: this.stage === 0, answer: this.answer, truth: this.truth() });
+    this.votes.draw(plot, plot.over);
   }
 
   // ---- the bet and the stages
@@ -276,7 +282,12 @@ class LabView {
       this.on(option, "click", () => this.predict(Number(option.dataset.option)));
     }
     this.on(this.part("bet-done"), "click", () => this.predict(this.bet.answer));
-    this.on(this.part("skip"), "click", () => this.predict(SKIPPED));
+    this.on(this.part("skip"), "click", () => this.skip());
+    this.on(this.root, "ml-vote", () => this.showVotes());
+    this.on(this.root, "ml-unvote", () => {
+      this.votes.takeBack();
+      this.showVotes();
+    });
     this.on(this.part("again"), "click", () => this.predictAgain());
     this.on(this.part("truth"), "click", () => this.showStage(this.stage === 2 ? 1 : 2));
     this.on(this.part("retry"), "click", () => this.model.send({ kind: "retry" }));
@@ -292,8 +303,31 @@ class LabView {
     });
   }
 
+  // While a class votes, each answer is one of many, and closing the vote reveals.
+  skip() {
+    const middle = this.votes.open ? this.votes.middle : null;
+    const words = this.votes.words();
+    delete this.root.dataset.vote;
+    this.predict(middle ?? SKIPPED);
+    if (middle !== null) setText(this.part("said"), `The class: ${words}.`);
+  }
+
+  showVotes() {
+    const { open } = this.votes;
+    setText(this.part("skip"), open ? "Close the vote" : "Show without a bet");
+    setText(this.part("bet-done"), open ? "Add a vote" : "That is my bet");
+    this.votes.show();
+    this.showWager();
+    this.plots.get(this.description.bet.panel)?.plot?.draw(false);
+  }
+
   // The answer is kept as it is given.
   predict(answer) {
+    if (this.votes.open) {
+      this.votes.add(answer);
+      this.showVotes();
+      return;
+    }
     this.answer = answer;
     this.verdict = this.judge();
     this.showStage(1);
@@ -332,6 +366,8 @@ class LabView {
     this.answer = null;
     this.verdict = null;
     this.bet.start();
+    this.votes.clear();
+    this.showVotes();
     this.showStage(0);
     this.replicates?.clear();
     (this.part("option") ?? this.part("bet"))?.focus({ preventScroll: true });
@@ -403,6 +439,7 @@ class LabView {
       if (!this.past.length) this.part("reset").focus({ preventScroll: true });
     });
     this.on(this.part("share"), "click", () => this.share());
+    this.on(this.part("menu"), "toggle", () => this.showLink());
     this.bindFullScreen();
     for (const button of this.all("replicate")) {
       this.on(button, "click", () => this.replicates.run(Number(button.dataset.count)));
@@ -461,6 +498,25 @@ class LabView {
     this.requests.askScene(link.state);
     this.root.scrollIntoView({ block: "start" });
     return true;
+  }
+
+  // The state as text and as QR code, for a class to take along.
+  showLink() {
+    const box = this.part("qr");
+    if (!this.part("menu").open || this.description.share !== "link") return;
+    const link = this.link(this.wanted);
+    setText(this.part("link-text"), link);
+    box.replaceChildren();
+    try {
+      const { size, d } = qrPath(link);
+      const svg = element("svg", "", box);
+      svg.setAttribute("viewBox", `0 0 ${size} ${size}`);
+      svg.setAttribute("role", "img");
+      svg.setAttribute("aria-label", "QR code of the link to this state");
+      element("path", "", svg).setAttribute("d", d);
+    } catch {
+      // Too long for a code: the text is there.
+    }
   }
 
   async share() {

@@ -185,6 +185,14 @@ async function bringToLife(engine) {
   for (const host of asleep) near.observe(host);
 }
 
+// The classroom's deck, where the page is one.
+parsed.then(async () => {
+  const root = document.querySelector("[data-ml=deck]");
+  if (!root) return;
+  const { Deck } = await import("./deck.js");
+  new Deck(root);
+});
+
 // Python starts before the page is read to its end: it takes the longest.
 const { packages } = document.querySelector("script[data-packages]").dataset;
 const engine = new Engine(packages.split(" ").filter(Boolean));

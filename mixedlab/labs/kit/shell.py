@@ -96,6 +96,7 @@ def _head(lab: Lab) -> str:
         '<button type="button" class="ml-quiet" data-ml="share"><span class="ml-stack">'
         '<span data-ml="share-text">Copy link</span>'
         '<span data-ml="share-done" class="ml-ghost">Copied</span></span></button>'
+        '<p class="ml-link" data-ml="link-text"></p><div class="ml-qr" data-ml="qr"></div>'
     )
     return (
         '<header class="ml-head">'
