@@ -126,7 +126,8 @@ PROBE = """
 import sys
 from mixedlab.labs import catalogue
 lab = catalogue.get(sys.argv[1])
-for state in (lab.state(), *(lab.clean(p.state) for p in lab.presets)):
+named = [*(p.state for p in lab.presets), *(g.solution for g in lab.goals), lab.reveal]
+for state in (lab.state(), *(lab.clean(fields) for fields in named)):
     lab.run(state)
 if lab.statistics:
     lab.replicate(lab.state(), 0, 2)

@@ -18,6 +18,7 @@ import { Votes } from "./votes.js";
 
 const SPEAK_AFTER = 350; // ms without a change before the summary is spoken
 const SLOW_AFTER = 2500; // ms after which the reader is told that Python is still at work
+const LOST_AFTER = 10_000; // ms after which a notebook's reader is told what may have happened
 const SAME_GESTURE = 900; // ms within which changes of one control are one step back
 const REVEAL_MOVES_AFTER = 700; // ms between the reveal and the change of state that it brings
 
@@ -146,7 +147,25 @@ class LabView {
     this.showControls();
     this.requests.askScene(state);
     clearTimeout(this.slow);
-    this.slow = setTimeout(() => setText(this.part("status-text"), "Still computing ..."), SLOW_AFTER);
+    this.slow = setTimeout(() => this.stillComputing(), SLOW_AFTER);
+  }
+
+  stillComputing() {
+    setText(this.part("status-text"), "Still computing ...");
+    if (this.description.share === "link") return;
+    this.slow = setTimeout(() => {
+      this.root.dataset.phase = "failed";
+      setText(this.part("status-text"), "No answer. If Python was restarted, run the cell again.");
+    }, LOST_AFTER);
+  }
+
+  // Jupyter tells that the line to Python was cut, or is there again.
+  lineChanged() {
+    this.cut = !this.cut;
+    clearTimeout(this.slow);
+    const text = "Python has stopped: run the cell again.";
+    this.showStatus(this.cut ? { phase: "failed", text } : { phase: "ready" });
+    if (this.cut) this.part("retry").hidden = true;
   }
 
   answered() {
@@ -470,6 +489,8 @@ class LabView {
       this.change(values, "trait");
     };
     for (const field of this.fields) this.model.on(`change:${field}`, this.followTrait);
+    this.followLine = () => this.lineChanged();
+    this.model.on("comm_live_update", this.followLine);
   }
 
   writeTraits(state) {
@@ -531,6 +552,7 @@ class LabView {
     this.undo.abort();
     this.requests.close();
     for (const field of this.fields) this.model.off(`change:${field}`, this.followTrait);
+    this.model.off("comm_live_update", this.followLine);
     for (const { plot } of this.plots.values()) plot?.close();
     this.replicates?.close();
     clearTimeout(this.speaking);

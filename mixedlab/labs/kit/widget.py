@@ -11,15 +11,21 @@ from collections.abc import Callable
 from dataclasses import asdict
 from difflib import get_close_matches
 from functools import cache
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import anywidget
 import traitlets as t
 
 from mixedlab.labs.kit import front_end, protocol
 from mixedlab.labs.kit.lab import Control, Lab
-from mixedlab.labs.kit.scene import Scene
+from mixedlab.labs.kit.scene import Scene, Stage
 from mixedlab.labs.kit.shell import shell
+from mixedlab.labs.kit.still import page, still_html
+from mixedlab.labs.kit.svg import pictures
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 class LabWidget(anywidget.AnyWidget):
@@ -31,6 +37,10 @@ class LabWidget(anywidget.AnyWidget):
         The lab's state as it stands.
     scene : Scene
         What that state shows, as data.
+    data, fits
+        What the lab simulated for that state, and what it fitted.
+    value : dict
+        The state's fields by name: what ``interactive_output`` and ``observe`` take of a widget.
     """
 
     _esm = front_end.script()
@@ -39,6 +49,7 @@ class LabWidget(anywidget.AnyWidget):
     lab = t.Unicode().tag(sync=True)
     shell = t.Unicode().tag(sync=True)
     description = t.Dict().tag(sync=True)
+    value = t.Dict()
 
     _lab: Lab
 
@@ -49,13 +60,29 @@ class LabWidget(anywidget.AnyWidget):
                 nearest = get_close_matches(name, known, n=1)
                 hint = f"Did you mean {nearest[0]!r}?" if nearest else f"It has {', '.join(known)}."
                 raise TypeError(f"The lab {self._lab.name!r} has no control {name!r}. {hint}")
+        at_first = self._lab.run(self._lab.state())
         super().__init__(
             lab=self._lab.name,
-            shell=shell(self._lab),
+            shell=shell(self._lab, pictures(at_first, self._lab.name, self._lab.alt)),
             description=protocol.describe(self._lab) | {"share": "python"},
             **state,
         )
+        self.value = asdict(self.state)
+        self.observe(self._follow_fields, list(known))
+        self.observe(self._follow_value, "value")
         self.on_msg(self._answer)
+
+    def _follow_fields(self, _change: Any) -> None:
+        self.value = asdict(self.state)
+
+    @t.validate("value")
+    def _clean_value(self, proposal: Any) -> dict[str, Any]:
+        return asdict(self._lab.clean(proposal["value"]))
+
+    def _follow_value(self, change: Any) -> None:
+        with self.hold_trait_notifications():
+            for name, value in change["new"].items():
+                setattr(self, name, value)
 
     @property
     def state(self) -> Any:
@@ -67,6 +94,60 @@ class LabWidget(anywidget.AnyWidget):
     def scene(self) -> Scene:
         """What the state shows."""
         return self._lab.run(self.state)
+
+    @property
+    def data(self) -> Any:
+        """What the lab simulated for its state."""
+        return self._lab.simulate(self.state)
+
+    @property
+    def fits(self) -> Any:
+        """What the lab fitted to its data."""
+        return self._lab.fit(self.data)
+
+    def figure(self, stage: Stage = "truth", width: float = 10.0) -> Figure:
+        """Draw the lab as it stands with matplotlib; ``stage`` says how much is shown.
+
+        Parameters
+        ----------
+        stage : {"data", "estimate", "truth"}
+        width : float
+            In inches.
+        """
+        from mixedlab.labs.kit.figure import figure
+
+        return figure(self.scene, stage, width)
+
+    def save(self, path: str | Path, stage: Stage = "truth") -> Path:
+        """Save the lab's picture: ``.png``, ``.svg`` or ``.pdf``, or a page of its own, ``.html``.
+
+        Raises
+        ------
+        ValueError
+            Where the ending is none of these.
+        """
+        path = Path(path)
+        if path.suffix == ".html":
+            path.write_text(page(self._lab, self.scene), "utf-8")
+        elif path.suffix in (".png", ".svg", ".pdf"):
+            self.figure(stage).savefig(path, dpi=200)
+        else:
+            raise ValueError(
+                f"A lab is saved as .png, .svg, .pdf or .html; {path.name!r} ends otherwise."
+            )
+        return path
+
+    def __repr__(self) -> str:
+        fields = ", ".join(f"{name}={value!r}" for name, value in asdict(self.state).items())
+        return f"ml.lab({self._lab.name!r}, {fields})"
+
+    def _repr_mimebundle_(self, **kwargs: Any) -> Any:
+        """Add a still picture and its words, for readers without Python."""
+        bundle = super()._repr_mimebundle_(**kwargs)
+        data = bundle[0] if isinstance(bundle, tuple) else bundle
+        data["text/plain"] = f"Lab {self._lab.title!r}. {self._lab.alt}"
+        data["text/html"] = still_html(self._lab, self.scene)
+        return bundle
 
     def _answer(self, _widget: Any, message: Any, _buffers: Any) -> None:
         self.send(protocol.answer(message, self._lab))

@@ -1,6 +1,10 @@
+import base64
+import re
+import xml.etree.ElementTree as ET
 from dataclasses import asdict, dataclass, replace
 
 import ipywidgets
+import numpy as np
 import pytest
 import traitlets
 
@@ -31,6 +35,7 @@ def test_every_field_is_a_trait_that_the_front_end_sees(widget):
     assert widget.lab == "every-mark"
     assert widget.description["share"] == "python"
     assert widget.shell.startswith('<form class="ml-lab"')
+    assert widget.shell.count('role="img"') == 3
     assert widget._esm == front_end.script()
 
 
@@ -112,3 +117,48 @@ def test_one_lab_has_one_class(widget):
     # Each widget has a class of its own below it, which anywidget makes.
     assert type(make_widget(LAB)).__mro__[1] is type(widget).__mro__[1]
     assert type(widget).__name__ == "EveryMarkLab"
+
+
+def test_value_is_the_state_and_goes_both_ways(widget):
+    heard = []
+    widget.observe(lambda change: heard.append(change["new"]["height"]), "value")
+    widget.height = 1.5
+    assert widget.value == asdict(widget.state)
+    widget.value = {**widget.value, "height": 99, "groups": 6}
+    assert (widget.height, widget.groups) == (2.0, 6)
+    assert heard[0] == 1.5
+    assert heard[-1] == 2.0
+
+
+def test_interactive_output_takes_a_lab(widget):
+    seen = []
+    output = ipywidgets.interactive_output(
+        lambda state: seen.append(state["height"]), {"state": widget}
+    )
+    assert isinstance(output, ipywidgets.Output)
+    widget.height = -1.0
+    assert seen[-1] == -1.0
+
+
+def test_data_fits_figure_and_files(widget, tmp_path):
+    widget.seed = 5
+    np.testing.assert_array_equal(widget.data, every_mark.simulate(widget.state))
+    np.testing.assert_array_equal(widget.fits, every_mark.fit(widget.data))
+    assert len(widget.figure("data").axes) == 3
+    for name in ("lab.png", "lab.svg", "lab.html"):
+        assert widget.save(tmp_path / name).stat().st_size > 3000
+    assert "The mean is" in (tmp_path / "lab.html").read_text()
+    with pytest.raises(ValueError, match=r"\.png, \.svg, \.pdf or \.html"):
+        widget.save(tmp_path / "lab.doc")
+
+
+def test_without_python_there_is_a_picture_with_words(widget):
+    bundle = widget._repr_mimebundle_()
+    data = bundle[0] if isinstance(bundle, tuple) else bundle
+    assert LAB.alt in data["text/plain"]
+    assert "object at 0x" not in repr(widget)
+    picture = re.search(r'alt="([^"]*)" .*base64,([\w+/=]+)"', data["text/html"])
+    assert picture[1] == LAB.alt.replace("&", "&amp;")
+    root = ET.fromstring(base64.b64decode(picture[2]))
+    assert root.get("aria-label") == LAB.alt
+    assert "application/vnd.jupyter.widget-view+json" in data
