@@ -185,8 +185,16 @@ def finish_site(app: Sphinx, error: Exception | None) -> None:
     front = copy_front(static, copy_engine(static, packages))
     for page in pages:
         finish_page(page, out, front)
+    copy_starters(out)
     (out / "_headers").write_text(headers(), "utf-8")
     (out / ".nojekyll").touch()  # GitHub Pages would leave out folders named _static
+
+
+def copy_starters(out: Path) -> None:
+    """Put beside the site what serves it from a stick by a double click on each system."""
+    here = Path(__file__).parent
+    for file in (*sorted((here.parent / "_stick").iterdir()), here / "serve.py"):
+        shutil.copy(file, out / file.name)  # with its right to be run
 
 
 def headers() -> str:

@@ -1,6 +1,7 @@
 """Serve the built book as a good static host would.
 
-``python serve.py FOLDER`` picks a free port from 8000 on and prints the address.
+``python serve.py FOLDER`` picks a free port from 8000 on and prints the address. A copy stands in the
+built site and serves the folder that it stands in.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ import argparse
 import contextlib
 import errno
 import sys
+import webbrowser
 from collections.abc import Iterator
 from functools import partial
 from http import HTTPStatus
@@ -81,7 +83,8 @@ def serving(folder: Path, policy: str = "") -> Iterator[str]:
 def main() -> None:
     """Serve until interrupted."""
     parser = argparse.ArgumentParser(description="Serve the built book on this machine.")
-    parser.add_argument("folder", type=Path)
+    parser.add_argument("folder", type=Path, nargs="?", default=Path(__file__).parent)
+    parser.add_argument("--open", action="store_true", help="open the browser")
     parser.add_argument("--port", type=int, default=8000)
     chosen = parser.parse_args()
     for port in range(chosen.port, chosen.port + 50):
@@ -93,7 +96,10 @@ def main() -> None:
                 raise
     else:
         raise SystemExit(f"No free port from {chosen.port} to {chosen.port + 49}.")
-    print(f"The book is at http://127.0.0.1:{server.server_port}/   (Ctrl-C stops)", flush=True)
+    address = f"http://127.0.0.1:{server.server_port}/"
+    print(f"The book is at {address}   (Ctrl-C stops)", flush=True)
+    if chosen.open:
+        webbrowser.open(f"{address}index.html")
     with contextlib.suppress(KeyboardInterrupt):
         server.serve_forever()
 

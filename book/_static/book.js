@@ -24,3 +24,15 @@ addEventListener("load", () => {
     watch.observe(box);
   }
 });
+
+// Opened as a file: a browser starts no module and no worker then, so no lab can come to life.
+if (location.protocol === "file:") {
+  addEventListener("DOMContentLoaded", () => {
+    for (const lab of document.querySelectorAll("[data-ml=lab]")) {
+      lab.dataset.phase = "failed";
+      lab.querySelector("[data-ml=status-text]").textContent =
+        "This page was opened as a file, and from files a browser starts no Python. " +
+        "In the folder of this book, double-click start-windows, start-macos or start-linux.";
+    }
+  });
+}

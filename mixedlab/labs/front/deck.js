@@ -17,6 +17,7 @@ export class Deck {
     on("deck-next", () => this.go(this.at + 1));
     on("deck-votes", () => this.takeVotes(!this.votes));
     on("deck-full", () => this.toggleFull());
+    root.addEventListener("ml-counted", () => this.closeVotes());
     document.addEventListener("keydown", (event) => this.key(event));
     document.addEventListener("fullscreenchange", () => this.showFull());
     addEventListener("hashchange", () => this.follow());
@@ -60,6 +61,11 @@ export class Deck {
     for (const [host] of this.slides) delete host.querySelector("[data-ml=lab]").dataset.vote;
     if (open) this.lab.dataset.vote = "open";
     for (const [host] of this.slides) host.querySelector("[data-ml=lab]").dispatchEvent(new Event("ml-vote"));
+  }
+
+  closeVotes() {
+    this.votes = false;
+    this.part("deck-votes").setAttribute("aria-pressed", "false");
   }
 
   key(event) {

@@ -327,6 +327,8 @@ class LabView {
     const middle = this.votes.open ? this.votes.middle : null;
     const words = this.votes.words();
     delete this.root.dataset.vote;
+    this.tell("ml-counted", { votes: this.votes.given });
+    this.showVotes();
     this.predict(middle ?? SKIPPED);
     if (middle !== null) setText(this.part("said"), `The class: ${words}.`);
   }

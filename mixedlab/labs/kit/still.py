@@ -69,5 +69,6 @@ def _style() -> str:
     palette = "".join(re.findall(r"--ml-[\w-]+: (?:#\w+|var\(--ml-[\w-]+\));", light))
     marks = light[light.index("/* ---- marks") : light.index("/* ---- stages")]
     marks = re.sub(r"animation: [^;]*;|/\*.*?\*/", "", marks, flags=re.DOTALL)
+    marks = marks.replace("font-size: 1em;", "")
     text = f"text {{ font: {FONT}px system-ui, sans-serif; }} .title {{ font-weight: 600; }}"
     return f":root {{ {palette} }} {text} {marks}"
