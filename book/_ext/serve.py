@@ -1,7 +1,7 @@
 """Serve the built book as a good static host would.
 
-``python serve.py FOLDER`` picks a free port from 8000 on and prints the address. A copy stands in the
-built site and serves the folder that it stands in.
+``python serve.py FOLDER`` picks a free port from 8000 on and prints the address. A copy stands in
+the built site and serves the folder that it stands in.
 """
 
 from __future__ import annotations
