@@ -27,7 +27,7 @@ export class Bet {
 
   // A bet as it was made: a number, several, or an option. Null where none was made.
   set(answer) {
-    if (this.inPicture && answer !== null) this.values = [answer].flat().map((v) => snap(v, this.bet));
+    if (this.inPicture && typeof answer !== "string" && answer !== null) this.values = [answer].flat().map((v) => snap(v, this.bet));
   }
 
   get answer() {

@@ -22,8 +22,10 @@ export class Goals {
     }
   }
 
-  // `met` says for each goal whether the state on show meets it.
-  take(met) {
+  // `met` says for each goal whether the state on show meets it; it counts once all is revealed.
+  take(met, revealed) {
+    this.now = met;
+    if (!revealed) return;
     const before = this.met.size;
     met.forEach((is, i) => is && this.met.add(i));
     if (this.met.size === before) return;
@@ -33,6 +35,10 @@ export class Goals {
       // see recall
     }
     this.show();
+  }
+
+  reveal() {
+    this.take(this.now ?? [], true);
   }
 
   show() {

@@ -4,23 +4,20 @@
 // binds behaviour to its data-ml attributes and draws the scenes that Python sends. It knows nothing
 // of statistics and nothing of its host. The messages are described in PROTOCOL.md.
 
-import { Bet } from "./bet.js";
 import { Controls } from "./controls.js";
 import { bindFolds } from "./folds.js";
+import { Gate } from "./gate.js";
 import { Goals } from "./goals.js";
-import { readLink, SKIPPED, STAGES, writeLink } from "./link.js";
 import { Plot } from "./plot.js";
-import { qrPath } from "./qr.js";
 import { Replicates } from "./replicates.js";
 import { Requests } from "./requests.js";
-import { element } from "./svg.js";
-import { Votes } from "./votes.js";
+import { Share } from "./share.js";
+import { capital, setText } from "./text.js";
 
 const SPEAK_AFTER = 350; // ms without a change before the summary is spoken
 const SLOW_AFTER = 2500; // ms after which the reader is told that Python is still at work
 const LOST_AFTER = 10_000; // ms after which a notebook's reader is told what may have happened
 const SAME_GESTURE = 900; // ms within which changes of one control are one step back
-const REVEAL_MOVES_AFTER = 700; // ms between the reveal and the change of state that it brings
 
 class LabView {
   constructor(model, root) {
@@ -30,8 +27,6 @@ class LabView {
     this.undo = new AbortController(); // removes every listener at once
     this.plots = new Map();
     this.past = [];
-    this.answer = null;
-    this.stage = 0;
     this.live = false;
     this.requests = new Requests(model, this.description.name, {
       onScene: (message) => this.received(message),
@@ -47,19 +42,17 @@ class LabView {
       stateNow: () => this.wanted,
       onHold: (held) => this.onHold(held),
       onPoint: (key) => this.light(key),
-      isBet: (field) => this.stage === 0 && this.description.bet.field === field,
-      moved: () => this.showWager(),
+      isBet: (field) => this.gate.open && this.description.bet.field === field,
     };
-    this.bet = new Bet(this.description.bet, this.host);
-    this.votes = new Votes(root, this.bet, this.all("option"));
+    this.gate = new Gate(this);
     for (const figure of this.all("panel")) this.plots.set(figure.dataset.panel, { figure });
     this.makeReplicates();
-    this.bindGate();
     const change = (patch, source) => this.change(patch, source);
     this.inputs = new Controls(root, this.description, change, this.host.onHold, this.undo.signal);
     this.goals = new Goals(root, this.description.name, this.description.goals, {
       change, signal: this.undo.signal,
     });
+    this.sharing = new Share(this);
     bindFolds(root, this.undo.signal);
     this.bindTools();
     this.bindTraits();
@@ -88,19 +81,18 @@ class LabView {
 
   start() {
     const scene = this.model.get("scene");
-    this.showGate();
+    this.gate.show();
     this.showControls();
     if (scene) this.show(this.state, scene, { move: false });
-    const asked = this.followLink();
+    const asked = this.sharing.follow();
     if (!scene && !asked) this.requests.askScene(this.state);
     const status = this.model.get("status");
     if (status) this.showStatus(status);
-    if (this.description.share === "link") this.on(window, "hashchange", () => this.followLink());
   }
 
   plotIn(figure, title) {
     const plot = new Plot(this.part("plot", figure), title, this.host);
-    plot.afterDraw = () => this.drawBet(figure.dataset.panel, plot);
+    plot.afterDraw = () => this.gate.draw(figure.dataset.panel, plot);
     return plot;
   }
 
@@ -137,7 +129,7 @@ class LabView {
     }
     this.lastSource = source;
     this.lastChange = now;
-    this.verdict = null;
+    this.gate.fresh = false;
     this.ask(next);
   }
 
@@ -181,8 +173,7 @@ class LabView {
     this.hideError();
     this.answered();
     this.show(state, scene, { move: !drags, slow: this.slowly === true });
-    if (this.stage > 0 && met) this.goals.take(met);
-    this.met = met;
+    this.goals.take(met ?? [], !this.gate.open);
     this.slowly = false;
     this.lastPaint = performance.now();
     if (latest) this.showControls();
@@ -230,7 +221,7 @@ class LabView {
   failed({ message, state }, kind) {
     if (kind === "replicate") this.replicates.stop();
     setText(this.part("error-text"), `This did not work: ${message}`);
-    this.showErrorLink(this.link(state ?? this.wanted));
+    this.showErrorLink(this.sharing.link(state ?? this.wanted));
     this.part("error").hidden = false;
     this.answered();
   }
@@ -262,174 +253,29 @@ class LabView {
   // ---- the words beside the picture
 
   showWords() {
-    const { scene, stage } = this;
+    const { scene } = this;
+    const { stage, verdict } = this.gate;
     const truth = stage === 2;
     setText(this.part("question"), scene.ask || this.description.bet.ask);
     setText(this.part("outcome-text"), truth ? `${scene.outcome} ${scene.outcome_truth}` : scene.outcome);
     const headline = (truth && scene.headline_truth) || scene.headline || "";
-    const words = headline && this.verdict ? `${this.verdict}: ${headline}` : capital(headline);
+    const words = headline && capital(verdict + headline);
     setText(this.part("headline"), stage === 0 ? "" : words);
     this.root.toggleAttribute("data-told", stage > 0 && words !== "");
-    this.showWager();
+    this.gate.showWager();
     clearTimeout(this.speaking);
     this.speaking = setTimeout(() => this.speak(words), SPEAK_AFTER);
   }
 
   speak(headline) {
     const { summary, summary_before: before, outcome_truth: truth } = this.scene;
-    const after = this.stage === 1 ? summary : `${summary} ${truth}`;
-    setText(this.part("summary"), (this.stage === 0 ? before : `${headline}. ${after}`).trim());
-  }
-
-  showWager() {
-    const place = this.part("wager");
-    const votes = this.votes.open ? ` · ${this.votes.words()}` : "";
-    if (place && this.stage === 0) setText(place, this.bet.wager() + votes);
-  }
-
-  // The bet's ghost on its panel, and after the bet the way to what came out.
-  drawBet(panel, plot) {
-    if (panel !== this.description.bet.panel || !this.scene) return;
-    this.bet.draw(plot, { open: this.stage === 0, answer: this.answer, truth: this.truth() });
-    this.votes.draw(plot, plot.over);
-  }
-
-  // ---- the bet and the stages
-
-  bindGate() {
-    for (const option of this.all("option")) {
-      this.on(option, "click", () => this.predict(Number(option.dataset.option)));
-    }
-    this.on(this.part("bet-done"), "click", () => this.predict(this.bet.answer));
-    this.on(this.part("skip"), "click", () => this.skip());
-    this.on(this.root, "ml-vote", () => this.showVotes());
-    this.on(this.root, "ml-unvote", () => {
-      this.votes.takeBack();
-      this.showVotes();
-    });
-    this.on(this.part("again"), "click", () => this.predictAgain());
-    this.on(this.part("truth"), "click", () => this.showStage(this.stage === 2 ? 1 : 2));
-    this.on(this.part("retry"), "click", () => this.model.send({ kind: "retry" }));
-    this.on(this.part("error-close"), "click", () => this.hideError());
-    this.on(this.root, "submit", (event) => event.preventDefault());
-    for (const swap of this.all("swap")) this.on(swap, "click", () => this.swap(swap.closest("figure")));
-    // Focus is shown to who uses keys, not to who presses with a mouse.
-    this.on(this.root, "pointerdown", () => (this.root.dataset.by = "pointer"));
-    this.on(this.root, "keydown", () => delete this.root.dataset.by);
-    // JupyterLab's shortcuts take the arrow keys from whatever has the focus unless it says this.
-    this.on(this.root, "focusin", ({ target }) => {
-      target.setAttribute("data-lm-suppress-shortcuts", "true");
-    });
-  }
-
-  // While a class votes, each answer is one of many, and closing the vote reveals.
-  skip() {
-    const middle = this.votes.open ? this.votes.middle : null;
-    const words = this.votes.words();
-    delete this.root.dataset.vote;
-    this.tell("ml-counted", { votes: this.votes.given });
-    this.showVotes();
-    this.predict(middle ?? SKIPPED);
-    if (middle !== null) setText(this.part("said"), `The class: ${words}.`);
-  }
-
-  showVotes() {
-    const { open } = this.votes;
-    setText(this.part("skip"), open ? "Close the vote" : "Show without a bet");
-    setText(this.part("bet-done"), open ? "Add a vote" : "That is my bet");
-    this.votes.show();
-    this.showWager();
-    this.plots.get(this.description.bet.panel)?.plot?.draw(false);
-  }
-
-  // The answer is kept as it is given.
-  predict(answer) {
-    if (this.votes.open) {
-      this.votes.add(answer);
-      this.showVotes();
-      return;
-    }
-    this.answer = answer;
-    this.verdict = this.judge();
-    this.showStage(1);
-    if (this.met) this.goals.take(this.met);
-    (this.part("truth") ?? this.part("again")).focus({ preventScroll: true });
-    this.revealMoves();
-  }
-
-  // What came out, in the terms of the bet.
-  truth() {
-    const { answer = null, answer_truth: true_ = null } = this.scene ?? {};
-    return (this.stage === 2 ? true_ : null) ?? answer;
-  }
-
-  judge() {
-    const truth = this.truth();
-    if (this.answer === SKIPPED || truth === null) return null;
-    if (!this.bet.isClose(this.answer, truth)) return "Not quite";
-    return this.bet.inPicture ? "Close" : "As you said";
-  }
-
-  // The reveal may move the state, and one watches.
-  revealMoves() {
-    const { reveal } = this.description;
-    if (!Object.keys(reveal).length) return;
-    setTimeout(() => {
-      if (this.stage !== 1) return;
-      const { verdict } = this;
-      this.slowly = true;
-      this.change(reveal, "reveal");
-      this.verdict = verdict;
-    }, REVEAL_MOVES_AFTER);
-  }
-
-  predictAgain() {
-    this.answer = null;
-    this.verdict = null;
-    this.bet.start();
-    this.votes.clear();
-    this.showVotes();
-    this.showStage(0);
-    this.replicates?.clear();
-    (this.part("option") ?? this.part("bet"))?.focus({ preventScroll: true });
-  }
-
-  showStage(stage) {
-    const rises = stage > this.stage;
-    this.stage = stage;
-    this.showGate();
-    if (!this.scene) return;
-    this.showWords();
-    for (const { plot } of this.plots.values()) {
-      if (rises) plot?.reveal(STAGES[stage]);
-      else plot?.draw(false);
-    }
-  }
-
-  showGate() {
-    const open = this.stage === 0;
-    this.root.dataset.stage = STAGES[this.stage];
-    for (const option of this.all("option")) {
-      const chosen = Number(option.dataset.option) === this.answer;
-      option.setAttribute("aria-pressed", String(chosen));
-      option.disabled = !open;
-    }
-    for (const name of ["skip", "bet-done"]) if (this.part(name)) this.part(name).disabled = !open;
-    this.part("again").disabled = open;
-    const truth = this.part("truth");
-    if (truth) {
-      truth.disabled = open;
-      truth.setAttribute("aria-pressed", String(this.stage === 2));
-      const { truth: label } = this.description;
-      setText(truth, this.stage === 2 ? label.replace(/^Show/, "Hide") : label);
-    }
-    const made = this.answer !== null && this.answer !== SKIPPED;
-    setText(this.part("said"), made ? this.bet.words(this.answer) : "");
-    this.showReplicateGate();
+    const { stage } = this.gate;
+    const after = stage === 1 ? summary : `${summary} ${truth}`;
+    setText(this.part("summary"), (stage === 0 ? before : `${headline}. ${after}`).trim());
   }
 
   showReplicateGate() {
-    for (const button of this.all("replicate")) button.disabled = !this.live || this.stage === 0;
+    for (const button of this.all("replicate")) button.disabled = !this.live || this.gate.open;
   }
 
   // A helper and the hero change places.
@@ -452,15 +298,23 @@ class LabView {
   }
 
   bindTools() {
-    if (this.description.share !== "link") setText(this.part("share-text"), "Copy as Python");
+    this.on(this.part("retry"), "click", () => this.model.send({ kind: "retry" }));
+    this.on(this.part("error-close"), "click", () => this.hideError());
+    this.on(this.root, "submit", (event) => event.preventDefault());
+    for (const swap of this.all("swap")) this.on(swap, "click", () => this.swap(swap.closest("figure")));
+    // Focus is shown to who uses keys, not to who presses with a mouse.
+    this.on(this.root, "pointerdown", () => (this.root.dataset.by = "pointer"));
+    this.on(this.root, "keydown", () => delete this.root.dataset.by);
+    // JupyterLab's shortcuts take the arrow keys from whatever has the focus unless it says this.
+    this.on(this.root, "focusin", ({ target }) => {
+      target.setAttribute("data-lm-suppress-shortcuts", "true");
+    });
     this.on(this.part("reset"), "click", () => this.change(this.description.defaults, "reset"));
     this.on(this.part("back"), "click", () => {
       this.lastSource = null;
       if (this.past.length) this.ask(this.past.pop());
       if (!this.past.length) this.part("reset").focus({ preventScroll: true });
     });
-    this.on(this.part("share"), "click", () => this.share());
-    this.on(this.part("menu"), "toggle", () => this.showLink());
     this.bindFullScreen();
     for (const button of this.all("replicate")) {
       this.on(button, "click", () => this.replicates.run(Number(button.dataset.count)));
@@ -503,53 +357,6 @@ class LabView {
     this.writing = false;
   }
 
-  // ---- links
-
-  link(state) {
-    return writeLink(this.description, state, this.answer, this.stage);
-  }
-
-  followLink() {
-    const link = readLink(this.description, location.hash);
-    if (!link) return false;
-    if (link.answer !== null) {
-      this.answer = link.answer;
-      this.showStage(link.stage);
-    }
-    if (this.live) this.past.push(this.wanted);
-    this.replicates?.clear();
-    this.requests.askScene(link.state);
-    this.root.scrollIntoView({ block: "start" });
-    return true;
-  }
-
-  // The state as text and as QR code, for a class to take along.
-  showLink() {
-    const box = this.part("qr");
-    if (!this.part("menu").open || this.description.share !== "link") return;
-    const link = this.link(this.wanted);
-    setText(this.part("link-text"), link);
-    box.replaceChildren();
-    try {
-      const { size, d } = qrPath(link);
-      const svg = element("svg", "", box);
-      svg.setAttribute("viewBox", `0 0 ${size} ${size}`);
-      svg.setAttribute("role", "img");
-      svg.setAttribute("aria-label", "QR code of the link to this state");
-      element("path", "", svg).setAttribute("d", d);
-    } catch {
-      // Too long for a code: the text is there.
-    }
-  }
-
-  async share() {
-    const text = this.link(this.wanted);
-    const copied = await copy(text);
-    this.root.dataset.shared = copied ? "yes" : "no";
-    if (!copied) window.prompt("Copy this:", text);
-    setTimeout(() => delete this.root.dataset.shared, 2000);
-  }
-
   close() {
     this.undo.abort();
     this.requests.close();
@@ -563,21 +370,6 @@ class LabView {
 }
 
 const same = (a, b) => Object.keys(a).every((field) => a[field] === b[field]);
-
-const capital = (text) => text.slice(0, 1).toUpperCase() + text.slice(1);
-
-function setText(el, text) {
-  if (el && el.textContent !== text) el.textContent = text;
-}
-
-async function copy(text) {
-  try {
-    await navigator.clipboard.writeText(text);
-    return true;
-  } catch {
-    return false;
-  }
-}
 
 function render({ model, el }) {
   if (!el.querySelector('[data-ml="lab"]')) el.innerHTML = model.get("shell");

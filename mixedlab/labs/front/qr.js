@@ -9,7 +9,7 @@ export function qr(text) {
   const version = ECC.findIndex((_, i) => bytes.length + (i < 9 ? 2 : 3) <= dataBytes(i + 1)) + 1;
   if (version === 0) throw new Error("The link is too long for a QR code.");
   const grid = new Grid(version);
-  grid.place(interleave(pad(bytes, version), version));
+  grid.place(weave(pad(bytes, version), version));
   return grid.best();
 }
 
@@ -43,7 +43,7 @@ function pad(bytes, version) {
   return Array.from({ length: room / 8 }, (_, i) => parseInt(bits.slice(8 * i, 8 * i + 8).join(""), 2));
 }
 
-function interleave(data, version) {
+function weave(data, version) {
   const [blocks, ecc] = [BLOCKS[version - 1], ECC[version - 1]];
   const short = Math.floor(data.length / blocks);
   const long = data.length % blocks;
