@@ -53,19 +53,31 @@ class Engine {
   }
 
   receive(data) {
-    if (data.status) {
+    if (data.status?.phase === "ready") {
+      this.warmUp();
+    } else if (data.status) {
       this.tell(data.status);
       this.watch();
+    } else if (data.to < 0) {
+      this.warming -= 1;
+      if (this.warming === 0) this.tell({ phase: "ready", text: "", fraction: 1 });
     } else {
       this.models[data.to]?.emit("msg:custom", JSON.parse(data.answer));
     }
+  }
+
+  /** Draw for nobody: what a lab imports is there, and its code is quick, when the reader comes. */
+  warmUp() {
+    const scenes = this.models.flatMap((model) => model.rehearsal());
+    this.warming = scenes.length;
+    for (const state of scenes) this.post({ to: -1, message: JSON.stringify(state) });
+    if (!scenes.length) this.tell({ phase: "ready", text: "", fraction: 1 });
   }
 
   tell(status) {
     this.status = status;
     if (status.phase === "ready") {
       for (const request of this.waiting.splice(0)) this.post(request);
-      for (const model of this.models) this.warmUp(model);
     }
     for (const model of this.models) model.emit("msg:custom", { kind: "status", ...status });
   }
@@ -87,13 +99,8 @@ class Engine {
 
   join(model) {
     this.models.push(model);
-    if (this.status.phase === "ready") this.warmUp(model);
-  }
-
-  /** Draw once for nobody: what the lab imports is there when the reader first takes hold of it. */
-  warmUp(model) {
-    const [lab, state] = [model.get("lab"), model.get("state")];
-    this.post({ to: -1, message: JSON.stringify({ id: null, kind: "scene", lab, state }) });
+    if (this.status.phase !== "ready") return;
+    for (const state of model.rehearsal()) this.post({ to: -1, message: JSON.stringify(state) });
   }
 }
 
@@ -104,6 +111,12 @@ class Model {
     this.traits = traits;
     this.listeners = new Map();
     engine.join(this);
+  }
+
+  /** Requests for scenes like those that the reader's first gesture will ask for. */
+  rehearsal() {
+    const [lab, state] = [this.get("lab"), this.get("state")];
+    return [0, 1, 2].map((more) => ({ id: null, kind: "scene", lab, state: { ...state, seed: state.seed + more } }));
   }
 
   get(name) {
