@@ -76,6 +76,7 @@ class Engine {
 
   tell(status) {
     this.status = status;
+    clearTimeout(this.slow);
     if (status.phase === "ready") {
       for (const request of this.waiting.splice(0)) this.post(request);
     }
