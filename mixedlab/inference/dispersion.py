@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from mixedlab.inference.contract import MixedModel
+from mixedlab.inference.explained import pearson_residuals
 
 
 class Overdispersion(NamedTuple):
@@ -39,6 +40,6 @@ def overdispersion(fit: MixedModel) -> Overdispersion:
     """
     from scipy.stats import chi2
 
-    statistic = float(np.sum(fit.resid_pearson**2))
+    statistic = float(np.sum(pearson_residuals(fit) ** 2))
     df = fit.n_obs - fit.n_params
     return Overdispersion(statistic, df, statistic / df, float(chi2.sf(statistic, df)))

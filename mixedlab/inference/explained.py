@@ -189,3 +189,10 @@ def standardised_residuals(fit: LinearModel) -> Array:
     free = 1.0 - blocks.leverage
     scaled = blocks.white(fit.residuals[:, None])[:, 0] / fit.sigma
     return np.divide(scaled, np.sqrt(free), out=np.full(free.shape, np.nan), where=free > 1e-12)
+
+
+def pearson_residuals(fit: MixedModel) -> Array:
+    """Residuals over the conditional standard deviation of the response (n,)."""
+    weights = np.ones(fit.n_obs) if fit.weights is None else fit.weights
+    variance = fit.response_family.variance(fit.fitted_values, weights, fit.dispersion)
+    return fit.residuals / np.sqrt(variance)

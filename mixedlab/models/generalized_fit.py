@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from mixedlab.engine.families import Family
 from mixedlab.engine.many_generalized import many_generalized
 from mixedlab.engine.quasi_newton import Minimum
+from mixedlab.inference.explained import pearson_residuals
 from mixedlab.models.generalized_answers import GeneralizedAnswers
 from mixedlab.models.joint_likelihood import JointEvaluation, JointLikelihood
 from mixedlab.models.refits import Together, one_factor, stacked
@@ -96,10 +97,7 @@ class GeneralizedFit(GeneralizedAnswers):
     @property
     def resid_pearson(self) -> Array:
         """Residuals (n,) divided by the response's conditional standard deviation."""
-        variance = self.response_family.variance(
-            self.fitted_values, self.weights_or_trials, self.dispersion
-        )
-        return self.residuals / np.sqrt(variance)
+        return pearson_residuals(self)
 
     # --- questions
 

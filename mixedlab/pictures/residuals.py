@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from mixedlab.errors import MixedlabError
 from mixedlab.inference.contract import answers
-from mixedlab.inference.explained import standardised_residuals
+from mixedlab.inference.explained import pearson_residuals, standardised_residuals
 from mixedlab.pictures.style import BLUE, GREY, ORANGE
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def residual_panels(fit: MixedFit, *, ax: Sequence[Axes] | None = None) -> NDArr
     if answers(fit, "leverage"):
         residual, what = standardised_residuals(fit), "Standardised residual"
     else:
-        residual, what = fit.resid_pearson, "Pearson residual"
+        residual, what = pearson_residuals(fit), "Pearson residual"
     fitted = fit.fitted_values
     known = np.isfinite(residual)
     residual, fitted = residual[known], fitted[known]

@@ -34,3 +34,14 @@ def test_residual_panels(sleep):
     assert "Pearson" in ml.pictures.residual_panels(glmm)[0].get_ylabel()
     with pytest.raises(MixedlabError, match="three Axes"):
         ml.pictures.residual_panels(sleep, ax=[trend])
+
+
+def test_hierarchical_fits_show_pearson_residuals():
+    fit = ml.hglm(
+        "y ~ base + (1 | subject)", ml.load("epil"), family="poisson", random_family="gamma"
+    )
+    panels = ml.pictures.residual_panels(fit)
+    x, y = panels[0].collections[0].get_offsets().T
+    np.testing.assert_allclose(x, fit.fitted)
+    np.testing.assert_allclose(y, (fit.y - fit.fitted) / np.sqrt(fit.fitted))
+    assert panels[0].get_ylabel() == "Pearson residual"
