@@ -146,7 +146,7 @@ class _RatiosAtOnce:
         return _ratio_once(self.small, self.large, rng)
 
     def many(self, generators: Sequence[np.random.Generator]) -> list[float | Exception]:
-        Y = np.column_stack([self.small.draw(rng) for rng in generators])
+        Y = self.small.draw_many(generators)
         small, large = self.small.refit_many(Y), self.large.refit_many(Y)
         reasons = small.failures | large.failures
         ratios = _fall(small.criterion, large.criterion).tolist()

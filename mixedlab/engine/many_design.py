@@ -83,7 +83,7 @@ class Design:
             self.constant = -float(np.log(w).sum())
         self.kind, first = self._classes(X, Z) if d == 1 else (np.arange(self.J),) * 2
         self.count = np.bincount(self.kind).astype(float)[:, None]
-        self.cells = max(first.size * self.q, 200)
+        self.cells = max(first.size * self.q, 20)
         if self.root_weights is not None:
             X = X * self.root_weights[:, None]
         self._fixed_columns(np.broadcast_to(X, (d, *X.shape[1:])))
@@ -169,12 +169,13 @@ class Design:
     def _summaries(self, Y: Array, part: slice) -> Responses:
         own = part if self.n_designs > 1 else slice(None)
         x, z, x_outside = self.x[own], self.z[:, own], self.outside[own]
-        y = np.ascontiguousarray(Y[:, part].T) if self.order is None else Y[self.order, part].T
-        y = y * (1.0 if self.root_weights is None else self.root_weights)
-        size = _length(y)
+        y = np.array(Y[slice(None) if self.order is None else self.order, part].T, order="C")
+        if self.root_weights is not None:
+            y *= self.root_weights
         start = _times(x, y)
         y -= _combine(start, x)
         left = _length(y)
+        size = np.hypot(left, _length(start))
         scale = left / np.sqrt(self.n)
         w = self.remove_random(y, z)
         # Subtract the least-squares fit within levels: r^2 is then a sum of squares.

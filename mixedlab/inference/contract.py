@@ -202,6 +202,9 @@ class MixedModel(Fit, Protocol):
     def draw(self, rng: np.random.Generator) -> Array:
         """One new response (n,) of the rows fitted, random effects drawn anew."""
 
+    def draw_many(self, generators: Sequence[np.random.Generator]) -> Array:
+        """Responses (n, m): column k is ``draw(generators[k])``."""
+
     def refit(self, y: ArrayLike) -> MixedModel:
         """The same model fitted to another response (n,)."""
 

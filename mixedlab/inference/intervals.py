@@ -171,7 +171,7 @@ class _RefitAll:
         return _refit_once(self.fit, _all_parameters, rng)
 
     def many(self, generators: Sequence[np.random.Generator]) -> list[dict[str, float] | Exception]:
-        refits = self.fit.refit_many(np.column_stack([self.fit.draw(rng) for rng in generators]))
+        refits = self.fit.refit_many(self.fit.draw_many(generators))
         values = zip(*(v.tolist() for v in refits.named.values()), strict=True)
         found = [dict(zip(refits.named, row, strict=True)) for row in values]
         for number, reason in refits.failures.items():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
@@ -167,6 +167,23 @@ class LinearFit(MixedFit):
     def at_once(self) -> bool:
         """Whether many responses are fitted together."""
         return self.residual is None and one_factor(self.terms)
+
+    def draw_many(self, generators: Sequence[np.random.Generator]) -> Array:
+        """Responses (n, m) of the rows fitted: column k is ``draw(generators[k])``."""
+        if self.residual is not None:
+            return super().draw_many(generators)
+        n, sizes = self.n_obs, [term.n_levels * term.n_coefs for term in self.terms]
+        z = np.stack([rng.standard_normal(sum(sizes) + n) for rng in generators])
+        effects, noise = np.split(z[:, :-n], np.cumsum(sizes)[:-1], axis=1), z[:, -n:]
+        y = noise * (self.sigma if self.weights is None else self.sigma / np.sqrt(self.weights))
+        y += self.X @ self.beta
+        if self.offset is not None:
+            y += self.offset
+        for term, Lambda, u in zip(self.terms, self.factors, effects, strict=True):
+            b = self.sigma * u.reshape(len(z), term.n_levels, term.n_coefs) @ Lambda.T
+            for k in range(term.n_coefs):
+                y += term.Z[:, k] * b[:, term.index, k]
+        return y.T
 
     def _together(self, Y: Array) -> tuple[Together, Array, Array, NDArray[np.bool_]]:
         Z, sizes = stacked(self.terms)

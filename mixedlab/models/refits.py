@@ -90,6 +90,10 @@ class Refitting:
         """What the engine finds, sigma, the criterion, and which are to be trusted."""
         raise NotImplementedError
 
+    def draw_many(self, generators: Sequence[np.random.Generator]) -> Array:
+        """Responses (n, m) of the rows fitted: column k is ``draw(generators[k])``."""
+        return np.column_stack([self.draw(rng) for rng in generators])
+
     def refit_many(self, Y: ArrayLike) -> Refits:
         """Fit the same model to the m columns of Y (n, m), in the order of the rows fitted.
 

@@ -110,6 +110,18 @@ def test_responses_that_do_not_fit_the_rows_are_refused():
         model.refit_many(Y)
 
 
+@pytest.mark.parametrize("name", ["slopes", "crossed", "ar1", "weighted", "binomial"])
+def test_many_draws_are_those_of_each_generator(name):
+    if name == "weighted":
+        df = table("sleepstudy").assign(w=lambda d: 1 + d["Days"] % 3)
+        model = ml.lmm("Reaction ~ Days + (1 | Subject)", df, weights="w", offset="Days")
+    else:
+        model = fit(name)
+    many = model.draw_many([np.random.default_rng(k) for k in range(3)])
+    for k in range(3):
+        np.testing.assert_allclose(many[:, k], model.draw(np.random.default_rng(k)), rtol=1e-12)
+
+
 @pytest.mark.parametrize("name", ["slopes", "singular"])
 def test_the_bootstrap_gives_the_numbers_of_refits_one_by_one(name):
     model = fit(name)
