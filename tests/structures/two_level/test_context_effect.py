@@ -3,8 +3,10 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.optimize import minimize
 
 import mixedlab as ml
+from mixedlab.structures.two_level.likelihood import ClusterSums, Moments
 from tests import paths
 
 REFERENCE = json.loads((paths.REFERENCE / "twolevel_sem.json").read_text())
@@ -96,3 +98,26 @@ def test_reports(fit):
     np.testing.assert_allclose(half, 1.959963984540054 * fit.se)
     with pytest.raises(ValueError, match="no column 'z'"):
         ml.latent_context("y", "z", "class", ml.load("classrooms"))
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_no_other_start_leads_higher_where_group_means_hardly_differ(seed):
+    """A variance of 0 between groups is a false peak for some slopes."""
+    rng = np.random.default_rng(seed)
+    g = np.repeat(np.arange(40), rng.integers(2, 9, 40))
+    x = 0.1 * rng.normal(size=40)[g] + rng.normal(size=g.size)
+    y = 0.3 * x + 0.4 * rng.normal(size=40)[g] + rng.normal(size=g.size)
+    fit = ml.latent_context("y", "x", "g", pd.DataFrame({"x": x, "y": y, "g": g}))
+    sums = ClusterSums(np.column_stack([x, y]), g, np.empty((g.size, 0)), np.empty((40, 0)))
+
+    def minus_loglik(free):
+        W, B = np.zeros((2, 2, 2))
+        W[np.tril_indices(2)], B[np.tril_indices(2)] = free[:3], free[3:6]
+        none = np.empty((2, 0))
+        moments = Moments(W @ W.T, B @ B.T, free[6:], none, none)
+        return min(0.5 * sums.minus_two_loglik(moments)[0], 1e10)
+
+    between = ([0.3, 0.3, 0.3], [1, -1, 0.1], [0.01, 0.4, 0.4])
+    starts = [np.array([1, 0.3, 1, *root, 0, 0]) for root in between]
+    best = min(minimize(minus_loglik, start, method="BFGS").fun for start in starts)
+    assert fit.loglik >= -best - 1e-3
