@@ -337,8 +337,7 @@ class MixedFit(Refitting, Questions):
             _refuse_new_levels(terms)
         if groups != "none":
             for term in self.terms[len(terms) :]:  # an effect for every row: each is a new level
-                one, new_level = np.ones((n, 1)), np.full(n, -1)
-                terms.append(RandomTerm(term.group, new_level, term.levels, one, term.names))
+                terms.append(replace(term, index=np.full(n, -1), Z=np.ones((n, 1))))
         offset = np.zeros(n) if new.offset is None else new.offset
         return Rows(new.X, offset, tuple(terms), np.ones(n), new.index)
 
