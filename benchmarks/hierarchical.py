@@ -19,7 +19,7 @@ from mixedlab.engine.families import family
 from mixedlab.engine.terms import RandomTerm
 from mixedlab.models.hglm.data import HierarchicalData
 from mixedlab.models.hglm.fit import fit_hierarchical
-from mixedlab.models.hglm.random_families import random_family
+from mixedlab.engine.random_families import random_family
 
 GROUPS, SLOPE, Z95 = 40, 0.5, 1.959964
 PAIRS = [

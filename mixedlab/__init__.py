@@ -18,7 +18,7 @@ _HOME_OF = {
     "lmm": "models.linear",
     "glmm": "models.generalized",
     "gee": "models.gee.model",
-    "hglm": "models.hglm.fit",
+    "hglm": "models.hglm.entry",
     "kinship": "structures.kinship.relatedness",
     "kinship_lmm": "structures.kinship.relatedness",
     "gwas": "structures.kinship.association",

@@ -14,13 +14,13 @@ from numpy.typing import NDArray
 
 from mixedlab.engine.families import Family, family
 from mixedlab.engine.fixed_likelihood import scoring
+from mixedlab.engine.random_families import random_family
 from mixedlab.engine.terms import RandomTerm
 from mixedlab.labs.kit.lab import Lab, Preset, Question, Statistic, choice, slider
 from mixedlab.labs.overdispersion_panels import describe
 from mixedlab.labs.responses_of_four_kinds import KINDS, Fits, Fitted, Kind, Sample
 from mixedlab.models.hglm.data import HierarchicalData
 from mixedlab.models.hglm.h_likelihood import fit_h_likelihood
-from mixedlab.models.hglm.random_families import random_family
 from mixedlab.simulate.draws import Draws
 
 Array = NDArray[np.float64]
@@ -128,7 +128,7 @@ def _hierarchical(sample: Sample, key: str, effects: str) -> Fitted:
         key,
         kind.name_of(key),
         found.beta,
-        np.sqrt(np.diag(found.vcov)),
+        np.sqrt(np.diag(found.vcov_beta)),
         phi=float(found.phi[0]),
         effects=data.random[0],
         lam=0.0 if found.singular else float(found.lam[0][0]),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from mixedlab.engine.random_families import random_family
 from mixedlab.labs.kit.scene import (
     Axis,
     Bars,
@@ -26,7 +27,6 @@ from mixedlab.labs.responses_of_four_kinds import (
     moments,
     observed,
 )
-from mixedlab.models.hglm.random_families import random_family
 
 Array = NDArray[np.float64]
 

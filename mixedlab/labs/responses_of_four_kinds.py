@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from mixedlab.engine.families import family
 from mixedlab.engine.quadrature import gauss_hermite
+from mixedlab.engine.random_families import RandomFamily
 from mixedlab.labs.kit.scene import Axis
-from mixedlab.models.hglm.random_families import RandomFamily
 from mixedlab.simulate.draws import Draws
 
 Array = NDArray[np.float64]

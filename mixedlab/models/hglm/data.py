@@ -12,9 +12,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from mixedlab.engine.families import Family
 from mixedlab.engine.families import family as lookup_family
+from mixedlab.engine.random_families import RECIPROCAL, RandomFamily, random_family
 from mixedlab.engine.terms import RandomTerm
 from mixedlab.errors import DataError, MixedlabError, listed
-from mixedlab.models.hglm.random_families import RandomFamily, random_family
 
 if TYPE_CHECKING:
     from mixedlab.data.design import Design
@@ -133,7 +133,7 @@ def _families_of_terms(
         chosen = list(random)
     else:
         chosen = [random] * len(terms)
-    kinds = [random_family(c) for c in chosen]
+    kinds = [random_family(c, kind.link.name) for c in chosen]
     for term, u in zip(terms, kinds, strict=True):
         if term.n_coefs > 1:
             raise MixedlabError(
@@ -145,10 +145,16 @@ def _families_of_terms(
                 f"Effects of the {u.name} family shift a group's level, so they need (1 | "
                 f"{term.group}); slopes can be gaussian."
             )
-        if u.name in ("gamma", "inverse_gamma") and kind.link.name != "log":
+        if u is RECIPROCAL and kind.name != "gamma":
+            raise MixedlabError(
+                "On the inverse link, effects of the inverse_gamma family go with family='gamma', "
+                f"not {kind.name!r}."
+            )
+        if u.name in ("gamma", "inverse_gamma") and kind.link.name != "log" and u is not RECIPROCAL:
             raise MixedlabError(
                 f"Effects of the {u.name} family multiply the mean, which needs link='log', not "
-                f"{kind.link.name!r}."
+                f"{kind.link.name!r}. (Of gamma responses, link='inverse' takes inverse_gamma "
+                "effects too.)"
             )
         if u.name == "beta" and kind.name != "binomial":
             raise MixedlabError(

@@ -1,93 +1,137 @@
 """Maximum of the marginal likelihood of a hierarchical model.
 
-The parameters are beta, the coefficients of log phi, and log lambda. They are first rescaled by
-the covariance that the h-likelihood fit reports, so that the surface is close to round. BFGS goes
-to the top (of a likelihood with few nodes, where it takes quadrature), and Newton steps, with the
-Hessian by differences of the analytic gradient, take it to the last digits. The inverse of that
-Hessian is the covariance of *all* parameters, so standard errors of beta include that the
-dispersions are estimated.
-
-The likelihood without random effects (lambda = 0) is always maximised too: it is the answer when
-no lambda above 0 does better.
+The parameters are beta, the coefficients of log phi, and log lambda. First the likelihood without
+random effects (lambda = 0) is maximised: it is the answer when no lambda above 0 does better, and
+where the search for one starts. Its leftover variance is shared out between effects and responses
+in several ways, and the best of them is the start. `mixedlab.engine.quasi_newton` climbs (of a
+likelihood with few nodes most of the way, where it takes quadrature) and proves the top by the
+Hessian, whose inverse is the covariance of *all* parameters: standard errors of beta include that
+the dispersions are estimated.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mixedlab.engine.fixed_likelihood import scoring
+from mixedlab.engine.quasi_newton import (
+    Minimum,
+    covariance,
+    descend,
+    hessian_by_differences,
+    minimise,
+)
+from mixedlab.engine.random_families import RandomFamily
 from mixedlab.models.hglm.data import HierarchicalData
-from mixedlab.models.hglm.h_likelihood import HLikelihoodFit
-from mixedlab.models.hglm.integrated import Marginal, NoVariance, Quadrature
+from mixedlab.models.hglm.estimates import Estimates, phi_of
+from mixedlab.models.hglm.integrated import BetaBinomial, Marginal, NoVariance, Quadrature, Slopes
 
 Array = NDArray[np.float64]
-Downhill = Callable[[Array], tuple[float, Array]]
 
-FEW_NODES = 25
-NEWTON_STEPS = 20
-DIFFERENCE = 1e-4  # of a standard error
+FEW_NODES, ROUGHLY = 31, 1e-4  # how exactly few nodes give the likelihood
+NO_GAIN = 1e-7  # of the log-likelihood, below which lambda is 0
+NO_VARIANCE = 1e-6  # of lambda times a typical level's information: below it lambda is 0
+FINE = 0.01  # of a standard error: the last Hessian is by differences a hundredth of it long
 LOG_LAMBDA_RANGE = np.array([-30.0, 12.0])  # of lambda over its unit
+SHARES = (0.9, 0.5, 0.1, 0.01)  # of the variance that the model without effects leaves
 
 
-@dataclass
-class ExactFit:
-    """Maximum-likelihood estimates. ``vcov`` is for (beta, gamma, log lambda), in that order."""
+@dataclass(frozen=True)
+class Evaluation:
+    """Minus a log-likelihood, its gradient, and the slopes that an evaluation near by starts from."""
 
-    beta: Array
-    gamma: Array
-    lam: float
-    vcov: Array
-    loglik: float
-    loglik_without: float  # maximum at lambda = 0
-    converged: bool
-    singular: bool
-    gradient: float  # largest slope left, in log-likelihood a standard error
-    u: Array
-    u_sd: Array
-    how: str
-
-    @property
-    def vcov_beta(self) -> Array:
-        """Covariance of the fixed effects."""
-        p = self.beta.size
-        return self.vcov[:p, :p]
+    value: float
+    gradient: Array
+    slopes: Slopes | None = None
 
 
-def fit_exact(data: HierarchicalData, marginal: Marginal, start: HLikelihoodFit) -> ExactFit:
-    """Maximise ``marginal`` from the estimates by h-likelihood."""
-    lam = float(np.clip(start.lam[0][0], 1e-3 * data.lambda_unit, 1e3 * data.lambda_unit))
-    first = np.concatenate([start.beta, start.gamma[: _n_phi(data)], [np.log(lam)]])
-    scale = _scale(data, start)
-    rough = Quadrature(data, FEW_NODES) if isinstance(marginal, Quadrature) else marginal
-    full = _climb(_Objective(data, marginal), first, scale, _Objective(data, rough))
+@dataclass(frozen=True)
+class Objective:
+    """Minus the log-likelihood as a function of one parameter vector."""
+
+    data: HierarchicalData
+    marginal: Marginal
+    fixed_lambda: bool = False
+
+    def __call__(self, at: Array, near: Evaluation | None = None) -> Evaluation:
+        """Evaluate at (beta, gamma, log lambda); infinite where the likelihood is not defined."""
+        data, n_beta = self.data, self.data.X.shape[1]
+        gamma = at[n_beta:] if self.fixed_lambda else at[n_beta:-1]
+        eta = data.X @ at[:n_beta] + data.offset
+        log_lambda = 0.0 if self.fixed_lambda else at[-1]
+        low, high = LOG_LAMBDA_RANGE + np.log(data.lambda_unit)
+        inside = self.fixed_lambda or low < log_lambda < high
+        nowhere = Evaluation(np.inf, np.full(at.size, np.nan))
+        if not (inside and np.all(data.family.link.valid(eta))):
+            return nowhere
+        with np.errstate(all="ignore"):
+            slopes = self.marginal.value_and_slopes(
+                eta, phi_of(data, gamma), float(np.exp(log_lambda)), near and near.slopes
+            )
+            gradient = np.concatenate([
+                data.X.T @ slopes.eta,
+                data.dispersion_X.T @ slopes.log_phi if gamma.size else [],
+                [] if self.fixed_lambda else [slopes.log_lambda],
+            ])  # fmt: skip
+        if not (np.isfinite(slopes.value) and np.all(np.isfinite(gradient))):
+            return nowhere
+        return Evaluation(-slopes.value, -gradient, slopes)
+
+
+def fit_exact(data: HierarchicalData, marginal: Marginal, start: Array | None = None) -> Estimates:
+    """Maximise ``marginal``; from ``start`` (beta, gamma, log lambda) too, where it is given."""
     null = NoVariance(data)
-    without = _climb(_Objective(data, null, fixed_lambda=True), first[:-1], scale[:-1, :-1])
-    singular = without.value >= full.value - 1e-7
+    without = _without_effects(data, null)
+    rough = None
+    if isinstance(marginal, Quadrature):
+        rough = Objective(data, Quadrature(data, FEW_NODES))
+    exact, least = Objective(data, marginal), _least_log_lambda(data, without)
+    starts, root = _starts(data, without, start, least), _root(data, without)
+    lower = np.append(np.full(without.x.size, -np.inf), least)
+    full = _climb(exact, rough, starts, root, lower)
+    gain = 0.0 if full is None or full.x[-1] <= least else without.value - full.value
+    singular = bool(gain <= NO_GAIN)
     top, form = (without, null) if singular else (full, marginal)
 
-    p, d = data.X.shape[1], _n_phi(data)
+    p = data.X.shape[1]
+    d = without.x.size - p
     vcov = np.full((p + d + 1, p + d + 1), np.nan)
-    k = top.at.size
-    vcov[:k, :k] = top.vcov
-    lam = 0.0 if singular else float(np.exp(top.at[-1]))
-    beta, gamma = top.at[:p], top.at[p : p + d]
-    u, u_sd = form.posterior(data.X @ beta + data.offset, _phi(data, gamma), lam)
-    return ExactFit(
+    objective = Objective(data, null, fixed_lambda=True) if singular else exact
+    vcov[: top.x.size, : top.x.size] = _covariance(objective, top)
+    lam = 0.0 if singular else float(np.exp(top.x[-1]))
+    beta, gamma = top.x[:p], top.x[p : p + d]
+    eta, phi = data.X @ beta + data.offset, phi_of(data, gamma)
+    u, u_sd = form.posterior(eta, phi, lam)
+    b, b_sd = _on_the_link(data, form, u, u_sd, eta)
+    trouble = ""
+    if not top.converged:
+        trouble = "the search ended before the likelihood stopped rising"
+    elif not np.all(np.isfinite(np.diag(vcov)[: top.x.size])):
+        trouble = "the likelihood is flat in some direction, so that there is no standard error"
+        if data.random[0].name == "inverse_gamma" and lam > 100:
+            trouble += ": the effects vary more than inverse-gamma effects can"
+    return Estimates(
         beta=beta,
         gamma=gamma,
-        lam=lam,
+        log_lambda=[np.array([np.log(lam) if lam > 0 else -np.inf])],
         vcov=vcov,
-        loglik=top.value,
-        loglik_without=without.value,
-        converged=top.converged,
-        singular=bool(singular),
-        gradient=top.gradient,
-        u=u,
-        u_sd=u_sd,
+        phi=phi,
+        lam=[np.full(data.terms[0].n_levels, lam)],
+        b=[b],
+        b_sd=[b_sd],
+        u=[u],
+        u_sd=[u_sd],
+        loglik=-top.value,
+        converged=not trouble,
+        singular=singular,
         how=form.how,
+        loglik_without=-without.value,
+        is_beta_binomial=isinstance(form, BetaBinomial),
+        n_steps=top.n_evaluations,
+        trouble=trouble,
     )
 
 
@@ -97,122 +141,130 @@ def loglik_at(
     """Marginal log-likelihood at given parameters."""
     if lam <= np.exp(LOG_LAMBDA_RANGE[0]) * data.lambda_unit:
         marginal = NoVariance(data)
-    return marginal.value_and_slopes(data.X @ beta + data.offset, _phi(data, gamma), lam).value
+    eta = data.X @ beta + data.offset
+    return marginal.value_and_slopes(eta, phi_of(data, gamma), lam).value
 
 
-def _n_phi(data: HierarchicalData) -> int:
-    return 0 if data.phi_known else data.dispersion_X.shape[1]
+def _without_effects(data: HierarchicalData, null: NoVariance) -> Minimum[Evaluation]:
+    """The model without random effects."""
+    family = data.family
+    beta, _ = scoring(family, data.y, data.X, data.weights, data.offset)
+    eta, gamma = data.X @ beta + data.offset, np.zeros(0)
+    D = data.dispersion_X
+    information = [data.X.T @ (data.X * family.fisher_weights(eta, data.weights)[:, None])]
+    if not data.phi_known:
+        deviance = family.deviance(data.y, family.link.mu(eta), data.weights)
+        phi = max(float(np.mean(deviance)), 1e-300)
+        gamma = np.linalg.lstsq(D, np.full(len(D), np.log(phi)), rcond=None)[0]
+        information = [information[0] / phi, D.T @ D / 2]
+    objective = Objective(data, null, fixed_lambda=True)
+    return minimise(objective, np.concatenate([beta, gamma]), _diagonal_blocks(information))
 
 
-def _phi(data: HierarchicalData, gamma: Array) -> Array:
-    return np.ones_like(data.y) if data.phi_known else np.exp(data.dispersion_X @ gamma)
+def _least_log_lambda(data: HierarchicalData, without: Minimum) -> float:
+    """Log of the lambda that a typical level cannot tell from 0."""
+    p, term = data.X.shape[1], data.terms[0]
+    eta, phi = data.X @ without.x[:p] + data.offset, phi_of(data, without.x[p:])
+    w = data.family.fisher_weights(eta, data.weights / phi) * term.Z[:, 0] ** 2
+    typical = max(float(np.median(np.bincount(term.index, w, term.n_levels))), 1e-300)
+    least = np.log(NO_VARIANCE / typical)
+    return float(np.clip(least, *(LOG_LAMBDA_RANGE + [1, -1] + np.log(data.lambda_unit))))
 
 
-def _scale(data: HierarchicalData, start: HLikelihoodFit) -> Array:
-    """Square root of the covariance of the parameters, as the h-likelihood fit has it."""
-    p, d = data.X.shape[1], _n_phi(data)
-    out = np.eye(p + d + 1)
-    out[:p, :p] = np.linalg.cholesky(start.vcov)
-    if d:
-        out[p : p + d, p : p + d] = np.linalg.cholesky(start.gamma_vcov)
-    out[-1, -1] = float(np.sqrt(np.clip(start.random_gamma_vcov[0][0, 0], 1e-4, 1.0)))
-    return out
+def _starts(
+    data: HierarchicalData, without: Minimum, start: Array | None, least: float
+) -> list[Array]:
+    """Points with effects that take up some share of the variance which is left without them."""
+    p, family, kind = data.X.shape[1], data.family, data.random[0]
+    beta, gamma = without.x[:p], without.x[p:]
+    eta = data.X @ beta + data.offset
+    with np.errstate(all="ignore"):
+        left = (data.y - family.link.mu(eta)) / family.link.dmu(eta)
+        weights = family.fisher_weights(eta, data.weights)
+        variance = float(np.sum(weights * left**2) / np.sum(weights))
+    high = LOG_LAMBDA_RANGE[1] / 2 + np.log(data.lambda_unit)
+    made = [] if start is None else [start]
+    ones = np.linalg.lstsq(data.dispersion_X, np.ones(data.y.size), rcond=None)[0]
+    for share in SHARES:
+        lam = lambda_of_variance(kind, share * variance)
+        moved = gamma + np.log1p(-share) * ones if gamma.size else gamma
+        made.append(np.concatenate([beta, moved, [np.clip(np.log(lam), least, high)]]))
+    return made
 
 
-class _Objective:
-    """Log-likelihood and gradient as a function of one parameter vector."""
-
-    def __init__(
-        self, data: HierarchicalData, marginal: Marginal, *, fixed_lambda: bool = False
-    ) -> None:
-        self.data, self.marginal, self.fixed_lambda = data, marginal, fixed_lambda
-
-    def __call__(self, at: Array) -> tuple[float, Array]:
-        data, p, d = self.data, self.data.X.shape[1], _n_phi(self.data)
-        eta = data.X @ at[:p] + data.offset
-        log_lambda = 0.0 if self.fixed_lambda else at[-1]
-        low, high = LOG_LAMBDA_RANGE + np.log(data.lambda_unit)
-        inside = self.fixed_lambda or low < log_lambda < high
-        if not (inside and np.all(data.family.link.valid(eta))):
-            return -np.inf, np.zeros_like(at)
-        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-            slopes = self.marginal.value_and_slopes(
-                eta, _phi(data, at[p : p + d]), float(np.exp(log_lambda))
-            )
-        if not (np.isfinite(slopes.value) and np.all(np.isfinite(slopes.eta))):
-            return -np.inf, np.zeros_like(at)
-        gradient = [data.X.T @ slopes.eta]
-        if d:
-            gradient.append(data.dispersion_X.T @ slopes.log_phi)
-        if not self.fixed_lambda:
-            gradient.append([slopes.log_lambda])
-        gradient = np.concatenate(gradient)
-        if not np.all(np.isfinite(gradient)):
-            return -np.inf, np.zeros_like(at)
-        return slopes.value, gradient
+def _root(data: HierarchicalData, without: Minimum) -> Array:
+    """Root of the covariance of the parameters, about, before the effects are known."""
+    k = without.x.size
+    root = np.zeros((k + 1, k + 1))
+    known = covariance(without.hessian)
+    sd = np.sqrt(np.diag(known))
+    sd = np.where(sd > 0, sd, 1.0)
+    try:
+        root[:k, :k] = sd[:, None] * np.linalg.cholesky(known / np.outer(sd, sd))
+    except np.linalg.LinAlgError:
+        root[:k, :k] = np.diag(sd)
+    root[k, k] = np.clip(np.sqrt(2 / data.terms[0].n_levels), 0.01, 1.0)
+    return root
 
 
-@dataclass
-class _Top:
-    at: Array
-    value: float
-    vcov: Array
-    gradient: float
-    converged: bool
+def lambda_of_variance(kind: RandomFamily, variance: float) -> float:
+    """Lambda for which v has about this variance."""
+    grid = np.exp(np.linspace(*LOG_LAMBDA_RANGE, 85))
+    if kind.name == "gaussian":
+        return variance
+    of_grid = np.array([kind.variance_of_v(l) for l in grid])
+    return float(np.interp(variance, of_grid, grid))
 
 
 def _climb(
-    objective: _Objective, first: Array, scale: Array, rough: _Objective | None = None
-) -> _Top:
-    """Maximise over ``at = first + scale @ z``; ``rough`` is a cheaper form for most of the way."""
-    from scipy.optimize import minimize
+    exact: Objective, rough: Objective | None, starts: list[Array], root: Array, lower: Array
+) -> Minimum[Evaluation] | None:
+    """The lowest minimum from the best of some starts; None where none is allowed.
 
-    def downhill_of(form: _Objective) -> Downhill:
-        def downhill(z: Array) -> tuple[float, Array]:
-            value, gradient = form(first + scale @ z)
-            return (-value if np.isfinite(value) else 1e300), -scale.T @ gradient
+    ``root`` is about a root of the parameters' covariance; ``rough`` a cheaper form for most of
+    the way.
+    """
+    form = rough or exact
+    found = [form(x) for x in starts]
+    best = int(np.argmin([f.value for f in found]))
+    x, at = starts[best], found[best]
+    if not np.isfinite(at.value):
+        return None
+    curvature = np.linalg.inv(root @ root.T)
+    if rough is not None:
+        x, at = descend(rough, x, curvature, near=at, lower=lower, enough=ROUGHLY)
+        curvature = hessian_by_differences(lambda moved: rough(moved, at).gradient, x, root)
+    return minimise(exact, x, curvature, near=at, lower=lower)
 
-        return downhill
 
-    exact = downhill_of(objective)
-    quick = exact if rough is None else downhill_of(rough)
-    z = np.zeros(first.size)
-    # Where few nodes lead astray, the second round goes all the way with all of them.
-    for form in (quick, exact):
-        z = minimize(form, z, jac=True, method="BFGS", options={"gtol": 1e-6, "maxiter": 500}).x
-        z, value, slope = _newton(exact, z, _hessian(form, z))
-        if np.max(np.abs(slope)) < 1e-6:
-            break
-    left = float(np.max(np.abs(slope)))
-    hessian = _hessian(exact, z)
+def _covariance(objective: Objective, top: Minimum[Evaluation]) -> Array:
+    """Covariance of all parameters, from a Hessian by finer differences than the search needs."""
+    rough = covariance(top.hessian)
     try:
-        np.linalg.cholesky(hessian)
-        vcov = scale @ np.linalg.inv(hessian) @ scale.T
+        root = np.linalg.cholesky(rough)
     except np.linalg.LinAlgError:
-        vcov = np.full_like(hessian, np.nan)
-    return _Top(first + scale @ z, -value, vcov, left, left < 1e-4)
+        return rough
+    gradient = lambda x: objective(x, top.at).gradient  # noqa: E731
+    return covariance(hessian_by_differences(gradient, top.x, FINE * root))
 
 
-def _newton(downhill: Downhill, z: Array, hessian: Array) -> tuple[Array, float, Array]:
-    """Newton's steps with one Hessian, while they make the gradient smaller."""
-    value, slope = downhill(z)
-    size = np.linalg.eigvalsh(hessian)
-    for _ in range(NEWTON_STEPS if size[0] > 1e-10 * max(size[-1], 1.0) else 0):
-        if np.max(np.abs(slope)) < 1e-9:
-            break
-        step = -np.linalg.solve(hessian, slope)
-        new_value, new_slope = downhill(z + step)
-        if np.max(np.abs(new_slope)) > np.max(np.abs(slope)):
-            break
-        z, value, slope = z + step, new_value, new_slope
-    return z, value, slope
+def _diagonal_blocks(blocks: list[Array]) -> Array:
+    ends = np.cumsum([0, *(len(b) for b in blocks)])
+    out = np.zeros((ends[-1], ends[-1]))
+    for start, end, block in zip(ends[:-1], ends[1:], blocks, strict=True):
+        out[start:end, start:end] = block
+    return out
 
 
-def _hessian(downhill: Downhill, z: Array) -> Array:
-    """Hessian by central differences of the gradient."""
-    H = np.empty((z.size, z.size))
-    for k in range(z.size):
-        step = np.zeros_like(z)
-        step[k] = DIFFERENCE
-        H[k] = (downhill(z + step)[1] - downhill(z - step)[1]) / (2 * DIFFERENCE)
-    return (H + H.T) / 2
+def _on_the_link(
+    data: HierarchicalData, form: Marginal, u: Array, u_sd: Array, eta: Array
+) -> tuple[Array, Array]:
+    """What effects u add to the linear predictor, and its sd by the delta method."""
+    if isinstance(form, NoVariance):
+        return np.zeros_like(u), np.zeros_like(u)
+    if isinstance(form, BetaBinomial):  # u is the group's own probability
+        link = data.family.link
+        at = link.eta(u)
+        return at - eta[form.first], u_sd / link.dmu(at)
+    b = data.random[0].v(u)
+    return b, u_sd / np.abs(data.random[0].slope(b))

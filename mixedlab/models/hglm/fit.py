@@ -13,136 +13,28 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from mixedlab.engine.families import Family
 from mixedlab.engine.layout import Layout
-from mixedlab.errors import DataError, MixedlabError, listed
-from mixedlab.inference.contract import Likelihood
+from mixedlab.errors import DataError, MixedlabError
+from mixedlab.inference.contract import Combination, Likelihood, Moments, Parameter, Rows
 from mixedlab.inference.reporting import Summary
 from mixedlab.models.fit import MixedFit
-from mixedlab.models.hglm import prediction as hierarchical_prediction
-from mixedlab.models.hglm.data import HierarchicalData, hierarchical_data
-from mixedlab.models.hglm.estimates import (
-    Estimates,
-    by_h_likelihood,
-    by_marginal_likelihood,
-    variance_on_the_link,
-)
+from mixedlab.models.hglm.averages import draw_response, marginal_mean, variance_on_the_link
+from mixedlab.models.hglm.data import HierarchicalData
+from mixedlab.models.hglm.estimates import Estimates
 from mixedlab.models.hglm.exact import loglik_at
-from mixedlab.models.hglm.h_likelihood import HLikelihoodFit, fit_h_likelihood
 from mixedlab.models.hglm.integrated import marginal_likelihood
+from mixedlab.models.hglm.methods import Method, estimate
 
 if TYPE_CHECKING:
     import pandas as pd
 
 Array = NDArray[np.float64]
-Method = Literal["exact", "h-likelihood", "quadrature"]
-METHODS = ("exact", "h-likelihood", "quadrature")
-
-
-def hglm(
-    formula: str,
-    data: pd.DataFrame,
-    *,
-    family: str = "gaussian",
-    random_family: str | Sequence[str] | Mapping[str, str] = "gaussian",
-    link: str | None = None,
-    method: Method = "exact",
-    dispersion: str | None = None,
-    random_dispersion: str | None = None,
-    weights: ArrayLike | str | None = None,
-    offset: ArrayLike | str | None = None,
-) -> HierarchicalFit:
-    """Fit a hierarchical generalised linear model.
-
-    Parameters
-    ----------
-    formula : str
-        ``"y ~ x + (1 | g)"``; several terms by h-likelihood. Each random term has one
-        coefficient: write ``(x || g)`` for uncorrelated ones.
-    data : DataFrame
-    family : {"gaussian", "binomial", "poisson", "gamma"}
-        Of y given u. Binomial responses as in ``ml.glmm``.
-    random_family : {"gaussian", "beta", "gamma", "inverse_gamma"}, or one for each term
-        Of u: one name for all terms, a list in the terms' order, or a dict by grouping factor.
-        ``gamma`` and ``inverse_gamma`` multiply a mean with log link and have E u = 1; ``beta``
-        goes with binomial responses and has E v = 0; ``gaussian`` has E u = 0.
-    link : str, optional
-        "identity", "logit" and "log" by default; for the gamma family it is "log" here too,
-        because a random effect must not carry the mean below 0.
-    method : {"exact", "h-likelihood", "quadrature"}
-        ``exact``: marginal likelihood, in closed form for normal-normal, Poisson-gamma,
-        gamma-inverse-gamma, and binomial-beta with one mean for each group; by quadrature for
-        the rest. ``quadrature`` integrates whether or not there is a closed form.
-    dispersion : str, optional
-        ``"~ x"``: log-linear model of the dispersion phi of y given u. By default a constant,
-        estimated for gaussian and gamma, 1 for binomial and poisson. With a formula the latter
-        two become quasi-families, for h-likelihood only.
-    random_dispersion : str, optional
-        ``"~ z"``: log-linear model of lambda, z constant in each group; h-likelihood with one
-        random term.
-    weights, offset : array or column name, optional
-        Weights divide phi; for proportions they are the trials.
-
-    Returns
-    -------
-    HierarchicalFit
-
-    Raises
-    ------
-    MixedlabError
-        For pairs of families that do not fit together, or a method that cannot take the terms.
-
-    Notes
-    -----
-    Binomial-beta has two forms. By h-likelihood and by quadrature ``v = logit u`` is *added* to
-    the logit of a row's probability. The closed form, used by ``exact`` where the mean is constant
-    within each group, is the beta-binomial: the group's probability is itself beta around its
-    mean, so coefficients describe the population average. ``fit.model`` says which was fitted.
-
-    References
-    ----------
-    Lee and Nelder (1996), Hierarchical generalized linear models, JRSS B 58:619-678.
-    """
-    if method not in METHODS:
-        raise MixedlabError(f"There is no method {method!r}. Choose one of {listed(METHODS)}.")
-    design, prepared = hierarchical_data(
-        formula, data, family=family, random=random_family, link=link, dispersion=dispersion,
-        random_dispersion=random_dispersion, weights=weights, offset=offset,
-    )  # fmt: skip
-    try:
-        fit = fit_hierarchical(
-            prepared, method=method, names=design.names, formula=formula, design=design
-        )
-    except np.linalg.LinAlgError:
-        _refuse_separated(prepared, design, data)
-        raise DataError(
-            "The model cannot be estimated from these data: the information about its "
-            "coefficients is singular. Leave out covariates, or try method='h-likelihood'."
-        ) from None
-    far = np.abs(fit.X @ fit.beta).max(initial=0.0) > 15 or not np.all(np.isfinite(fit.vcov_beta))
-    if far or not fit.converged:
-        _refuse_separated(prepared, design, data)
-    return fit
-
-
-def _refuse_separated(prepared: HierarchicalData, design: Any, data: Any) -> None:
-    """Raise, in words, where a coefficient has no finite estimate."""
-    from mixedlab.data.columns import as_frame
-    from mixedlab.inference.separation import SeparationError, describe, separating_direction
-
-    if not prepared.phi_known:
-        return
-    family = prepared.family
-    direction = separating_direction(family, prepared.y, prepared.X, prepared.weights)
-    if direction is not None:
-        found = describe(direction, design, as_frame(data), family)
-        advice = f"{found.message} (prior_sd and penalty are arguments of ml.glmm.)"
-        raise SeparationError(replace(found, message=advice))
 
 
 def fit_hierarchical(
@@ -154,31 +46,21 @@ def fit_hierarchical(
     design: Any = None,
 ) -> HierarchicalFit:
     """Fit to arrays; see `hglm` for the methods."""
-    by_h = fit_h_likelihood(data)
-    if method == "h-likelihood":
-        chosen = by_h_likelihood(data, by_h)
-    else:
-        chosen = by_marginal_likelihood(data, by_h, method)
+    made = estimate(data, method)
     names = tuple(names or (f"x{k + 1}" for k in range(data.X.shape[1])))
-    known = data.phi_known
-    constant = data.dispersion_X.shape[1] == 1
-    phi = 1.0 if known else float(chosen.phi[0]) if constant else float(np.mean(chosen.phi))
-    normal = data.family.name == "gaussian"
-    sigma = float(np.sqrt(phi)) if normal else None
+    phi = float(made.phi[0] if made.n_phi <= 1 else np.mean(made.phi))
+    sigma = float(np.sqrt(phi)) if data.family.name == "gaussian" else None
     layout = Layout.of(data.terms)
     theta = np.empty(layout.n_theta)
     for t in range(len(data.terms)):
-        theta[layout.slices[t]] = np.sqrt(variance_on_the_link(data, chosen, t)) / (sigma or 1.0)
-    n_dispersions = (0 if known else data.dispersion_X.shape[1]) + sum(
-        D.shape[1] for D in data.random_dispersion_X
-    )
+        theta[layout.slices[t]] = np.sqrt(variance_on_the_link(data, made, t)) / (sigma or 1.0)
     return HierarchicalFit(
         y=data.y, X=data.X, names=names, terms=tuple(data.terms), weights=data.weights,
-        offset=data.offset, beta=chosen.beta, vcov_beta=chosen.vcov_beta, theta=theta, sigma=sigma,
-        dispersion=phi, b=[b[:, None] for b in chosen.b], criterion=-2 * chosen.loglik,
-        n_params=data.X.shape[1] + n_dispersions, converged=chosen.converged,
-        singular=chosen.singular, family=data.family.name, formula=formula, design=design,
-        data=data, method=method, estimates=chosen, by_h=by_h,
+        offset=data.offset, beta=made.beta, vcov_beta=made.vcov_beta, theta=theta, sigma=sigma,
+        dispersion=phi, b=[b[:, None] for b in made.b], criterion=-2 * made.loglik,
+        n_params=len(made.vcov), converged=made.converged, singular=made.singular,
+        family=data.family.name, formula=formula, design=design, data=data, method=method,
+        estimates=made,
     )  # fmt: skip
 
 
@@ -194,8 +76,6 @@ class HierarchicalFit(MixedFit):
         What was asked for; ``estimates.how`` says how the likelihood was computed.
     estimates : Estimates
         Effects and dispersions by that method.
-    by_h : HLikelihoodFit
-        The h-likelihood fit, whatever the method.
 
     Notes
     -----
@@ -208,7 +88,12 @@ class HierarchicalFit(MixedFit):
     data: HierarchicalData
     method: str
     estimates: Estimates
-    by_h: HLikelihoodFit
+
+    @cached_property
+    def by_h(self) -> Estimates:
+        """Estimates by h-likelihood, whatever the method."""
+        made = self.estimates
+        return made if self.method == "h-likelihood" else estimate(self.data, "h-likelihood")
 
     @property
     def random_families(self) -> dict[str, str]:
@@ -278,18 +163,19 @@ class HierarchicalFit(MixedFit):
         """Coefficients of log phi and of each log lambda, with standard errors."""
         import pandas as pd
 
-        rows = []
-        if not self.data.phi_known:
-            rows += zip(
-                ["phi"] * self.estimates.gamma.size, self.data.dispersion_names,
-                self.estimates.gamma, self.estimates.gamma_se, strict=True,
-            )  # fmt: skip
-        for t, name in enumerate(self._term_names()):
-            values, errors = self.estimates.log_lam[t], self.estimates.log_lam_se[t]
-            names = self.data.random_dispersion_names[t]
-            rows += zip([f"lambda {name}"] * len(names), names, values, errors, strict=True)
-        table = pd.DataFrame(rows, columns=["of", "coefficient", "estimate", "se"])
-        return table.set_index(["of", "coefficient"])
+        made = self.estimates
+        labels, values = self._dispersion_labels, [*made.gamma, *np.concatenate(made.log_lambda)]
+        index = pd.MultiIndex.from_tuples(labels, names=["of", "coefficient"])
+        return pd.DataFrame({"estimate": values, "se": made.dispersion_se}, index=index)
+
+    @property
+    def _dispersion_labels(self) -> list[tuple[str, str]]:
+        """What each dispersion parameter is of, and its coefficient."""
+        data = self.data
+        labels = [("phi", name) for name in data.dispersion_names] if self.estimates.n_phi else []
+        for of, names in zip(self._term_names(), data.random_dispersion_names, strict=True):
+            labels += [(f"lambda {of}", name) for name in names]
+        return labels
 
     @cached_property
     def ranef(self) -> dict[str, pd.DataFrame]:
@@ -303,17 +189,7 @@ class HierarchicalFit(MixedFit):
 
     def _conditional_covariances(self) -> list[Array]:
         """Conditional variance of what each effect adds to the predictor, by the delta method."""
-        out = []
-        for t, kind in enumerate(self.data.random):
-            u, sd = self.estimates.u[t], self.estimates.u_sd[t]
-            if self.is_beta_binomial:
-                slope = self.data.family.link.dmu(self.data.family.link.eta(u))
-            else:
-                slope = kind.slope(self.estimates.b[t])
-            with np.errstate(invalid="ignore", divide="ignore"):
-                variance = np.where(sd > 0, (sd / slope) ** 2, 0.0)
-            out.append(variance[:, None, None])
-        return out
+        return [sd[:, None, None] ** 2 for sd in self.estimates.b_sd]
 
     @cached_property
     def both(self) -> pd.DataFrame:
@@ -325,26 +201,23 @@ class HierarchicalFit(MixedFit):
         """
         import pandas as pd
 
-        by_h = by_h_likelihood(self.data, self.by_h)
+        by_h, exact = self.by_h, self.estimates
         if self.method == "h-likelihood":
-            exact = by_marginal_likelihood(self.data, self.by_h, "exact")
-        else:
-            exact = self.estimates
-        rows = {name: (by_h.beta[k], exact.beta[k], np.sqrt(exact.vcov_beta[k, k]))
-                for k, name in enumerate(self.names)}  # fmt: skip
-        if not self.data.phi_known:
-            for k, name in enumerate(self.data.dispersion_names):
-                rows[f"log phi: {name}"] = by_h.gamma[k], exact.gamma[k], exact.gamma_se[k]
-        for t, name in enumerate(self._term_names()):
+            exact = estimate(self.data, "exact")
+        names = [
+            *self.names,
+            *(f"log phi: {name}" for name in self.data.dispersion_names[: by_h.n_phi]),
+        ]
+        names += [f"log lambda: {name}" for name in self._term_names()]
+        columns = []
+        for made in (by_h, exact):
             with np.errstate(divide="ignore"):
-                h_value, value = (float(np.log(np.mean(e.lam[t]))) for e in (by_h, exact))
-            rows[f"log lambda: {name}"] = h_value, value, exact.log_lam_se[t][0]
-        table = pd.DataFrame.from_dict(
-            rows, orient="index", columns=["h_likelihood", "exact", "se"]
-        )
+                log_lambda = np.log([np.mean(lam) for lam in made.lam])
+            columns.append(np.concatenate([made.beta, made.gamma, log_lambda]))
+        table = pd.DataFrame(np.array(columns).T, index=names, columns=["h_likelihood", "exact"])
         with np.errstate(invalid="ignore"):
             table["apart"] = table["h_likelihood"] - table["exact"]
-            table["in_se"] = table["apart"] / table.pop("se")
+            table["in_se"] = table["apart"] / np.sqrt(np.diag(exact.vcov))
         at_h = by_h.loglik
         if len(self.terms) == 1:  # of the model that the h-likelihood is of
             closed = self.method != "quadrature" and not self.is_beta_binomial
@@ -368,46 +241,91 @@ class HierarchicalFit(MixedFit):
             design=self.design,
         )  # fmt: skip
 
-    def predict(
-        self,
-        newdata: Any = None,
-        kind: Literal["conditional", "population", "marginal"] = "conditional",
-        scale: Literal["response", "link"] = "response",
-        interval: Literal["confidence"] | None = None,
-        new_levels: Literal["error", "population"] = "error",
-        level: float = 0.95,
-    ) -> Any:
-        """Predict; see `mixedlab.models.hglm.prediction.predict`.
+    # ---- the contract of inference ------------------------------------------------------
 
-        ``population`` sets v to 0; ``marginal`` integrates u out: they differ wherever the link
-        is not linear, save for the multiplicative effects with E u = 1 and a log link.
-        """
-        return hierarchical_prediction.predict(
-            self, newdata, kind, scale, interval, new_levels, level
+    @property
+    def unanswered(self) -> Mapping[str, str]:
+        """Questions that this kind of fit does not answer, each with the reason."""
+        answered = ("marginal coefficients",)
+        return {q: why for q, why in super().unanswered.items() if q not in answered} | {
+            "profile interval": "There is no 'profile' interval for a hierarchical model: use "
+            "method='wald' or method='bootstrap'.",
+            "prediction interval": "A hierarchical model has no prediction interval: take "
+            "quantiles of fit.simulate.",
+        }
+
+    @cached_property
+    def named_parameters(self) -> tuple[Parameter, ...]:
+        """Dispersions, then coefficients; a modelled dispersion's coefficients are logarithms."""
+        made, labels = self.estimates, self._dispersion_labels
+        owners = [of for of, _ in labels]
+        found = []
+        values = [*made.gamma, *np.concatenate(made.log_lambda)]
+        for (of, name), value in zip(labels, values, strict=True):
+            alone = owners.count(of) == 1
+            label, at = (of, np.exp(value)) if alone else (f"log {of}: {name}", value)
+            edge = bool(np.isneginf(value)) or (made.singular and of != "phi")
+            scale = "log" if alone else "identity"
+            found.append(Parameter("dispersion", label, float(at), scale, at_boundary=edge,
+                                   can_be_held=False))  # fmt: skip
+        for k, (name, beta) in enumerate(zip(self.names, self.beta, strict=True)):
+            found.append(Parameter("beta", name, float(beta), first=k, can_be_held=False))
+        return tuple(found)
+
+    def parameter_covariance(self) -> Array:
+        """Joint covariance of the named parameters on their free scales; NaN: unknown."""
+        order = np.roll(np.arange(len(self.estimates.vcov)), -self.beta.size)
+        return self.estimates.vcov[np.ix_(order, order)]
+
+    def _conditional_variance(self, rows: Rows) -> Array:
+        raise MixedlabError(
+            "The conditional predictions of a hierarchical model have no interval: use "
+            "kind='population', or fit.ranef_sd for the uncertainty of an effect."
         )
+
+    def _marginal_moments(self, rows: Rows, variance: bool) -> Moments:
+        if not variance:
+            link = self.response_family.link
+            return Moments(link.eta(self._marginal_mean(rows.fixed_part(self.beta))))
+        combination = self.marginal_predictor(rows)
+        return Moments(combination.value, combination.variance)
+
+    def marginal_predictor(self, rows: Rows) -> Combination:
+        """Link of the mean over groups as a function of all parameters, by central differences."""
+        made, link, eta = self.estimates, self.response_family.link, rows.fixed_part(self.beta)
+        lam = [float(np.mean(l)) for l in made.lam]
+
+        def value(eta: Array, lam: Sequence[float]) -> Array:
+            return link.eta(self._marginal_mean(eta, lam))
+
+        p, h = self.beta.size, 1e-4
+        jacobian = np.zeros((rows.n, len(made.vcov)))
+        step = h * np.maximum(np.abs(eta), 1.0 if link.name != "inverse" else 0.0)
+        jacobian[:, :p] = (
+            rows.X * ((value(eta + step, lam) - value(eta - step, lam)) / (2 * step))[:, None]
+        )
+        first = p + made.n_phi
+        for t, coefs in enumerate(made.log_lambda):
+            if lam[t] > 0 and coefs.size == 1:
+                up, down = ([l * np.exp(s * (k == t)) for k, l in enumerate(lam)] for s in (h, -h))
+                jacobian[:, first] = (value(eta, up) - value(eta, down)) / (2 * h)
+            first += coefs.size
+        unknown = np.isnan(np.diag(made.vcov))
+        known = np.where(unknown[:, None] | unknown, 0.0, made.vcov)
+        return Combination(value(eta, lam), jacobian, known)
+
+    def _marginal_mean(self, eta: Array, lam: Sequence[float] | None = None) -> Array:
+        """E(y) at linear predictor ``eta`` without effects, over the distribution of u."""
+        if lam is None:
+            lam = [float(np.mean(l)) for l in self.estimates.lam]
+        link = self.response_family.link
+        if self.is_beta_binomial:
+            return link.mu(eta)
+        return marginal_mean(link, eta, self.data.random, lam, self.terms)
 
     def draw(self, rng: np.random.Generator) -> Array:
         """One new response (n,) of the rows fitted, effects drawn anew."""
-        return hierarchical_prediction.draw_response(self, rng)
-
-    def simulate(self, n: int = 1, seed: int | None = None) -> Array:
-        """Draw ``n`` new responses (n, n_obs) from the fitted model, effects drawn anew."""
-        return hierarchical_prediction.simulate(self, n, seed)
-
-    def confint(self, level: float = 0.95, method: str = "wald", **kw: Any) -> pd.DataFrame:
-        """Intervals of the fixed effects and the dispersions (Wald's on the log scale).
-
-        ``method="bootstrap"`` refits data that the fit simulates; it takes ``n``, ``seed``,
-        ``executor`` and ``progress`` as ``ml.replicate`` does.
-        """
-        if method == "wald":
-            return hierarchical_prediction.wald_intervals(self, level)
-        if method == "bootstrap":
-            return hierarchical_prediction.bootstrap_intervals(self, level, **kw)
-        raise MixedlabError(
-            f"There is no {method!r} interval for a hierarchical model: use method='wald' or "
-            "method='bootstrap'."
-        )
+        return draw_response(self.data, self.estimates, rng)
 
     def summary(self) -> Summary:
         """Estimates as tables: random effects, dispersions, fixed effects."""

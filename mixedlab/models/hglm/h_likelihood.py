@@ -23,8 +23,11 @@ has used. The deviances d / (1 - q) are responses of a gamma model with log link
 ``sum d / sum(1 - q)``. For normal responses and effects the whole is REML.
 
 The deviance stands in for the log density (extended quasi-likelihood): exact for normal and nearly
-so for large counts, but biased for 0/1 responses and few rows a group. ``hierarchical_exact``
-has the marginal likelihood.
+so for large counts, but biased for 0/1 responses and few rows a group. Inverse-gamma effects have
+the exact mean of their deviance. ``exact`` has the marginal likelihood.
+
+The alternation has a fixed point or runs away: inverse-gamma effects may ask for more variance than
+their family has (lambda to infinity), and phi may go to 0. Then `Estimates.trouble` says so.
 
 Source: Lee and Nelder (1996), JRSS B 58:619; Lee and Nelder (2001), Biometrika 88:987;
 Roennegard, Shen and Alam (2010), R Journal 2(2):20.
@@ -32,12 +35,15 @@ Roennegard, Shen and Alam (2010), R Journal 2(2):20.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mixedlab.engine.fixed_likelihood import scoring
+from mixedlab.engine.random_families import LARGEST_LAMBDA, RandomFamily
 from mixedlab.models.hglm.data import HierarchicalData
+from mixedlab.models.hglm.estimates import Estimates, predictor
 
 Array = NDArray[np.float64]
 
@@ -49,125 +55,197 @@ PATIENCE, LEAP = 20, 5.0
 # A small lambda creeps to its estimate by steps in geometric progression: so often, log lambda is
 # put where the progression leads (Aitken), and by no more than REACH.
 PROGRESSION, REACH = 8, 3.0
+# Log lambda moves no further than a stride in one step: the longest and the shortest.
+STRIDE, SHORTEST = 1.0, 1e-4
 # An effect is without variance when the data of a typical level, with information I about it, pull
 # it from 0 by no more than this share: lambda I / (1 + lambda I).
 NO_VARIANCE = 1e-8
 
 
-@dataclass
-class HLikelihoodFit:
-    """Estimates by h-likelihood. ``gamma`` and ``random_gamma`` are in log phi and log lambda."""
+@dataclass(frozen=True)
+class _State:
+    """Where the alternation stands."""
 
     beta: Array
-    vcov: Array
     v: list[Array]
-    v_sd: list[Array]
+    eta: Array
     gamma: Array
-    gamma_vcov: Array
-    random_gamma: list[Array]
-    random_gamma_vcov: list[Array]
+    log_lambda: list[Array]
     phi: Array
     lam: list[Array]
-    eta: Array
-    hat: Array
-    loglik: float  # Laplace: h profiled over v and adjusted by its curvature
-    h: float
-    n_steps: int
-    converged: bool
-    singular: bool  # some random term has no variance
-    history: list[float] = field(default_factory=list)
+    last_step: list[tuple[float, float]]  # of each log lambda, and the longest allowed
+
+    @property
+    def watched(self) -> Array:
+        """What must stop changing."""
+        return np.concatenate([self.eta, self.gamma, *self.log_lambda])
+
+    def moved(self, t: int, by: float, data: HierarchicalData) -> _State:
+        """The same with log lambda of term t moved."""
+        log_lambda, lam = list(self.log_lambda), list(self.lam)
+        log_lambda[t] = log_lambda[t] + by * _constant(data.random_dispersion_X[t], np.e)
+        lam[t] = lam[t] * np.exp(by)
+        return replace(self, log_lambda=log_lambda, lam=lam)
 
 
-def fit_h_likelihood(data: HierarchicalData) -> HLikelihoodFit:
+def fit_h_likelihood(data: HierarchicalData) -> Estimates:
     """Estimate effects and dispersions by h-likelihood."""
-    y, family, terms = data.y, data.family, data.terms
-    system = _AugmentedSystem(data)
-    mu = family.start_mu(y, data.weights)
-    eta = family.link.eta(mu)
-    v = [np.zeros(t.n_levels) for t in terms]
-    phi, first_lambda = np.ones_like(y), _first_lambda(data, eta)
-    gamma = np.zeros(data.dispersion_X.shape[1])
-    lam = [np.full(t.n_levels, first_lambda) for t in terms]
-    random_gamma = [_constant(D, first_lambda) for D in data.random_dispersion_X]
-    if not data.phi_known:
-        phi *= 0.5 * np.var(y) if family.name == "gaussian" else 0.5
-        gamma = _constant(data.dispersion_X, phi[0])
-
-    beta, history, falls, converged = np.zeros(data.X.shape[1]), [], [], False
+    system = AugmentedSystem(data)
+    state, trouble, falls = _start(data), "", []
     for step in range(1, MAX_STEPS + 1):
-        old = np.concatenate([eta, gamma, *random_gamma])
-        new_beta, new_v = system.solve(eta, v, phi, lam)
-        new_eta = system.predictor(new_beta, new_v)
-        if step > 1:  # halve steps that leave the link's domain or lower the h-likelihood badly
-            new_beta, new_v, new_eta = _halved(
-                data, (beta, v, eta), (new_beta, new_v, new_eta), phi, lam
-            )
-        beta, v, eta = new_beta, new_v, new_eta
-        hat, random_hat, *_ = system.leverage(eta, v, phi, lam)
-        mu = family.link.mu(eta)
-        if not data.phi_known:
-            gamma, phi, _ = _dispersion(
-                family.deviance(y, mu, data.weights), hat, data.dispersion_X, gamma
-            )
-        for t, kind in enumerate(data.random):
-            coefs, scale, _ = _dispersion(
-                kind.deviance(v[t], lam[t]), random_hat[t], data.random_dispersion_X[t],
-                random_gamma[t],
-            )  # fmt: skip
-            random_gamma[t], lam[t] = coefs, kind.lambda_of_scale(scale)
-        falls.append([float(np.mean(g)) for g in random_gamma])
-        for t in _steadily_falling(falls) if step % PATIENCE == 0 else ():
-            random_gamma[t], lam[t] = random_gamma[t] - LEAP, lam[t] * np.exp(-LEAP)
-        if step % PROGRESSION == 0 and step % PATIENCE:
-            for t, rest in enumerate(_rest_of_the_way(falls)):
-                if random_gamma[t].size == 1:
-                    random_gamma[t], lam[t] = random_gamma[t] + rest, lam[t] * np.exp(rest)
-        new = np.concatenate([eta, gamma, *random_gamma])
-        change = float(np.max(np.abs(new - old) / (1 + np.abs(old))))
-        history.append(change)
-        if change < TOLERANCE or all(system.without_variance(eta, phi, lam)):
-            converged = True
+        old, old_state = state.watched, state
+        try:
+            with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
+                new = _effects(data, system, state, first=step == 1)
+                # Dispersions say nothing before the effects are near where they belong.
+                near = step == 1 or np.max(np.abs(new.eta - state.eta)) < 1
+                state = _dispersions(data, system, new) if near else new
+        except np.linalg.LinAlgError:
+            trouble = "the information about the coefficients became singular"
+        if trouble or not np.all(np.isfinite(state.watched)):
+            state, trouble = old_state, trouble or "it ran to numbers that are not finite"
             break
-    return _finish(data, system, beta, v, eta, phi, gamma, lam, random_gamma, history, converged)
+        falls.append([float(np.mean(g)) for g in state.log_lambda])
+        if step % PATIENCE == 0:
+            for t in _steadily_falling(falls):
+                state = state.moved(t, -LEAP, data)
+        elif step % PROGRESSION == 0:
+            for t, rest in enumerate(_rest_of_the_way(falls)):
+                if state.log_lambda[t].size == 1:
+                    state = state.moved(t, rest, data)
+        change = np.max(np.abs(state.watched - old) / (1 + np.abs(old)))
+        if change < TOLERANCE or all(system.without_variance(state.eta, state.phi, state.lam)):
+            break
+    else:
+        trouble = f"estimates still changed after {MAX_STEPS} steps"
+    return _finish(data, system, state, step, trouble or _edge(data, state))
 
 
-def _finish(data, system, beta, v, eta, phi, gamma, lam, random_gamma, history, converged):
-    """Collect what is reported at the solution."""
-    hat, random_hat, vcov, v_sd = system.leverage(eta, v, phi, lam)
-    mu = data.family.link.mu(eta)
-    gamma_vcov = np.zeros((gamma.size, gamma.size))
+def _start(data: HierarchicalData) -> _State:
+    y, family = data.y, data.family
+    eta = family.link.eta(family.start_mu(y, data.weights))
+    phi, gamma = np.ones_like(y), np.zeros(0)
     if not data.phi_known:
-        deviance = data.family.deviance(data.y, mu, data.weights)
-        gamma_vcov = _dispersion(deviance, hat, data.dispersion_X, gamma)[2]
-    random_vcov = [
-        _dispersion(kind.deviance(v[t], lam[t]), random_hat[t], data.random_dispersion_X[t],
-                    random_gamma[t])[2]
-        for t, kind in enumerate(data.random)
-    ]  # fmt: skip
-    gone = system.without_variance(eta, phi, lam)
-    # Laplace's approximation is constant below the floor, but its terms grow and cancel there.
-    floor = [np.maximum(l, f) for l, f in zip(lam, system.floor(eta, phi), strict=True)]
-    h = h_likelihood(data, eta, v, phi, floor)
-    return HLikelihoodFit(
-        beta=beta,
-        vcov=vcov,
-        v=v,
-        v_sd=v_sd,
-        gamma=gamma,
-        gamma_vcov=gamma_vcov,
-        random_gamma=random_gamma,
-        random_gamma_vcov=random_vcov,
-        phi=phi,
-        lam=lam,
+        first_phi = 0.5 * np.var(y) if family.name == "gaussian" else 0.5
+        phi, gamma = np.full_like(y, first_phi), _constant(data.dispersion_X, first_phi)
+    # a tenth of the variance of the link-transformed responses
+    unit = data.lambda_unit
+    lam = float(np.clip(0.1 * np.var(eta) / unit, 0.01, 1.0)) * unit
+    return _State(
+        beta=np.zeros(data.X.shape[1]),
+        v=[np.zeros(t.n_levels) for t in data.terms],
         eta=eta,
-        hat=hat,
-        loglik=h - 0.5 * system.log_curvature(eta, v, phi, floor),
-        h=h,
-        n_steps=len(history),
-        converged=converged,
-        singular=any(gone),
-        history=history,
+        gamma=gamma,
+        log_lambda=[_constant(D, lam) for D in data.random_dispersion_X],
+        phi=phi,
+        lam=[np.full(t.n_levels, lam) for t in data.terms],
+        last_step=[(0.0, STRIDE)] * len(data.terms),
     )
+
+
+def _effects(data: HierarchicalData, system: AugmentedSystem, at: _State, first: bool) -> _State:
+    """Coefficients and effects by one step of weighted least squares.
+
+    Steps that leave the link's domain or lower the h-likelihood are halved. The first starts from
+    the responses, which no coefficients give; where it fails, the model without effects is taken.
+    """
+    beta, v = system.solve(at.eta, at.v, at.phi, at.lam)
+    eta = predictor(data, beta, v)
+    before = -np.inf if first else h_likelihood(data, at.eta, at.v, at.phi, at.lam)
+    for _ in range(30):
+        value = h_likelihood(data, eta, v, at.phi, at.lam)
+        if np.isfinite(value) and value >= before - 5e-7 * abs(before) - 1e-9:
+            return replace(at, beta=beta, v=v, eta=eta)
+        if first:
+            beta, _ = scoring(data.family, data.y, data.X, data.weights, data.offset)
+            return replace(at, beta=beta, eta=data.X @ beta + data.offset)
+        beta, eta = (at.beta + beta) / 2, (at.eta + eta) / 2
+        v = [(a + b) / 2 for a, b in zip(at.v, v, strict=True)]
+    return at
+
+
+def _dispersions(data: HierarchicalData, system: AugmentedSystem, at: _State) -> _State:
+    """Phi and each lambda by one gamma regression of deviances."""
+    gamma, phi = at.gamma, at.phi
+    hat, random_hat, *_ = system.leverage(at.eta, at.v, at.phi, at.lam)
+    if not data.phi_known:
+        deviance = data.family.deviance(data.y, data.family.link.mu(at.eta), data.weights)
+        gamma, phi, _ = _dispersion(deviance, hat, data.dispersion_X, gamma)
+    log_lambda, lam, last = [], [], []
+    for t, kind in enumerate(data.random):
+        deviance = kind.deviance(at.v[t], at.lam[t])
+        coefs, values, _ = _dispersion(
+            deviance, random_hat[t], data.random_dispersion_X[t], at.log_lambda[t], kind
+        )
+        # The effects follow a leap of lambda by wild steps: it takes a stride at a time, and a
+        # shorter one after it has turned back.
+        way = np.log(values / at.lam[t])
+        far = float(way[np.argmax(np.abs(way))])
+        before, longest = at.last_step[t]
+        if far * before < 0 and abs(far) > abs(before) / 2:
+            longest = max(longest / 2, SHORTEST)
+        share = min(1.0, longest / max(abs(far), 1e-300))
+        log_lambda.append(at.log_lambda[t] + share * (coefs - at.log_lambda[t]))
+        lam.append(at.lam[t] * np.exp(share * way))
+        last.append((share * far or before, longest))
+    return replace(at, gamma=gamma, phi=phi, log_lambda=log_lambda, lam=lam, last_step=last)
+
+
+def _edge(data: HierarchicalData, at: _State) -> str:
+    """What ran away, in words."""
+    for term, kind, lam in zip(data.terms, data.random, at.lam, strict=True):
+        if kind.name == "inverse_gamma" and np.max(lam) >= LARGEST_LAMBDA:
+            return (
+                f"lambda of {term.group!r} runs to infinity: its effects vary more than "
+                "inverse-gamma effects can. Use random_family='gaussian'"
+            )
+    return ""
+
+
+def _finish(
+    data: HierarchicalData, system: AugmentedSystem, at: _State, n_steps: int, trouble: str
+) -> Estimates:
+    """Collect what is reported at the solution."""
+    hat, random_hat, vcov_beta, v_sd = system.leverage(at.eta, at.v, at.phi, at.lam)
+    blocks = [vcov_beta]
+    if not data.phi_known:
+        deviance = data.family.deviance(data.y, data.family.link.mu(at.eta), data.weights)
+        blocks.append(_dispersion(deviance, hat, data.dispersion_X, at.gamma)[2])
+    for t, kind in enumerate(data.random):
+        deviance = kind.deviance(at.v[t], at.lam[t])
+        D, coefs = data.random_dispersion_X[t], at.log_lambda[t]
+        blocks.append(_dispersion(deviance, random_hat[t], D, coefs, kind)[2])
+    # Laplace's approximation is constant below the floor, but its terms grow and cancel there.
+    floors = system.floor(at.eta, at.phi)
+    floor = [np.maximum(l, f) for l, f in zip(at.lam, floors, strict=True)]
+    h = h_likelihood(data, at.eta, at.v, at.phi, floor)
+    kinds = data.random
+    return Estimates(
+        beta=at.beta,
+        gamma=at.gamma,
+        log_lambda=at.log_lambda,
+        vcov=_block_diagonal(blocks),
+        phi=at.phi,
+        lam=at.lam,
+        b=at.v,
+        b_sd=v_sd,
+        u=[k.u(v) for k, v in zip(kinds, at.v, strict=True)],
+        u_sd=[np.abs(k.slope(v)) * sd for k, v, sd in zip(kinds, at.v, v_sd, strict=True)],
+        loglik=h - 0.5 * system.log_curvature(at.eta, at.v, at.phi, floor),
+        converged=not trouble,
+        singular=any(system.without_variance(at.eta, at.phi, at.lam)),
+        how="h-likelihood; log-likelihood by Laplace's method",
+        n_steps=n_steps,
+        trouble=trouble,
+    )
+
+
+def _block_diagonal(blocks: list[Array]) -> Array:
+    ends = np.cumsum([0, *(len(b) for b in blocks)])
+    out = np.zeros((ends[-1], ends[-1]))
+    for start, end, block in zip(ends[:-1], ends[1:], blocks, strict=True):
+        out[start:end, start:end] = block
+    return out
 
 
 def h_likelihood(
@@ -195,7 +273,7 @@ def row_loglik(data: HierarchicalData, eta: Array, phi: Array) -> Array:
     return -0.5 * (np.log(2 * np.pi * phi * variance) + deviance / phi)
 
 
-class _AugmentedSystem:
+class AugmentedSystem:
     """The normal equations, with the largest factor eliminated.
 
     ``M`` holds X and the columns of all other factors; ``penalty`` is W2 of those columns.
@@ -215,13 +293,8 @@ class _AugmentedSystem:
         self.M = np.concatenate(columns, axis=1)
         first = np.cumsum([self.p, *(self.sizes[t] for t in self.others)])
         self.slots = {t: slice(first[k], first[k + 1]) for k, t in enumerate(self.others)}
-
-    def predictor(self, beta: Array, v: list[Array]) -> Array:
-        """X beta + Z v + offset."""
-        eta = self.data.X @ beta + self.data.offset
-        for term, b in zip(self.data.terms, v, strict=True):
-            eta = eta + term.Z[:, 0] * b[term.index]
-        return eta
+        self.order = np.argsort(self.index, kind="stable")
+        self.present, self.starts = np.unique(self.index[self.order], return_index=True)
 
     def floor(self, eta: Array, phi: Array) -> list[float]:
         """The lambda of each term below which it counts as none."""
@@ -246,21 +319,13 @@ class _AugmentedSystem:
         J = self.sizes[self.large]
         D = np.bincount(self.index, w * self.z**2, J) + w2[self.large]
         MW = self.M * w[:, None]
-        order, starts, present = self._by_group()
         B = np.zeros((J, self.M.shape[1]))
-        B[present] = np.add.reduceat((MW * self.z[:, None])[order], starts, axis=0)
+        B[self.present] = np.add.reduceat((MW * self.z[:, None])[self.order], self.starts, axis=0)
         A = self.M.T @ MW
         for t, slot in self.slots.items():
             A[slot, slot] += np.diag(w2[t])
         S = A - B.T @ (B / D[:, None])
         return w, w2, D, B, S, MW
-
-    def _by_group(self) -> tuple[NDArray, NDArray, NDArray]:
-        if not hasattr(self, "_groups"):
-            order = np.argsort(self.index, kind="stable")
-            present, starts = np.unique(self.index[order], return_index=True)
-            self._groups = order, starts, present
-        return self._groups
 
     def solve(self, eta, v, phi, lam) -> tuple[Array, list[Array]]:
         """One step of weighted least squares: new beta and v."""
@@ -317,25 +382,35 @@ class _AugmentedSystem:
         return float(np.sum(np.log(D)) + np.linalg.slogdet(C)[1] - count * np.log(2 * np.pi))
 
 
-def _dispersion(deviance, hat, D, coefs):
+def _dispersion(
+    deviance: Array, hat: Array, D: Array, coefs: Array, kind: RandomFamily | None = None
+) -> tuple[Array, Array, Array]:
     """Gamma model of deviance / (1 - q) with weights (1 - q) / 2 and log link.
 
-    Returns the coefficients of the log dispersion, the dispersion, and their covariance.
+    Returns the coefficients of the log dispersion, the dispersion, and their covariance. The mean
+    is the dispersion itself, or what ``kind`` makes of it.
     """
     free = np.clip(1 - hat, 1e-10, 1.0)
     if D.shape[1] == 1 and np.ptp(D) == 0:
-        value = max(float(np.sum(deviance) / np.sum(free)), 1e-300)
+        value, slope = max(float(np.sum(deviance) / np.sum(free)), 1e-300), 1.0
+        if kind is not None:
+            value = max(float(kind.lambda_of_mean_deviance(value)), 1e-300)
+            slope = float(kind.mean_deviance(np.array(value))[1])
         return (
             np.array([np.log(value) / D[0, 0]]),
             np.full(deviance.shape, value),
-            np.array([[2 / np.sum(free)]]) / D[0, 0] ** 2,
+            np.array([[2 / np.sum(free)]]) / (D[0, 0] * slope) ** 2,
         )
     response = np.maximum(deviance / free, 1e-300)
     for _ in range(100):
-        log_mean = D @ coefs
-        working = log_mean + np.clip(response * np.exp(-log_mean) - 1, -1e6, 20)
-        information = D.T @ (D * (free / 2)[:, None])
-        new = np.linalg.solve(information, D.T @ (free / 2 * working))
+        log_value = D @ coefs
+        mean, slope = np.exp(log_value), np.ones_like(log_value)
+        if kind is not None:
+            mean, slope = kind.mean_deviance(mean)
+        working = log_value + np.clip(response / mean - 1, -1e6, 20) / slope
+        weights = free / 2 * slope**2
+        information = D.T @ (D * weights[:, None])
+        new = np.linalg.solve(information, D.T @ (weights * working))
         done = np.max(np.abs(new - coefs)) < 1e-12 * (1 + np.max(np.abs(coefs)))
         coefs = new
         if done:
@@ -361,30 +436,6 @@ def _rest_of_the_way(falls: list[list[float]]) -> Array:
         rest = third * ratio / (1 - ratio)
     slow = (ratio > 0.5) & (ratio < 1) & (np.abs(ratio - before) < 0.1) & (np.abs(third) > 1e-9)
     return np.where(slow, np.clip(rest, -REACH, REACH), 0.0)
-
-
-def _halved(data, old, new, phi, lam):
-    """Shorten a step until the predictor is in the link's domain and h has not collapsed."""
-    start = h_likelihood(data, old[2], old[1], phi, lam)
-    for _ in range(30):
-        mu = data.family.link.mu(new[2])
-        with np.errstate(all="ignore"):
-            value = h_likelihood(data, new[2], new[1], phi, lam)
-        inside = np.all(data.family.link.valid(new[2])) and np.all(np.isfinite(mu))
-        if inside and value >= start - 0.5 * abs(start) * 1e-6 - 1e-9:
-            return new
-        new = (
-            (old[0] + new[0]) / 2,
-            [(a + b) / 2 for a, b in zip(old[1], new[1], strict=True)],
-            (old[2] + new[2]) / 2,
-        )
-    return old
-
-
-def _first_lambda(data: HierarchicalData, eta: Array) -> float:
-    """A tenth of the variance of the link-transformed responses, as a start."""
-    share = float(np.clip(0.1 * np.var(eta) / data.lambda_unit, 0.01, 1.0))
-    return share * data.lambda_unit
 
 
 def _constant(D: Array, value: float) -> Array:

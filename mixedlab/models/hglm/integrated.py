@@ -24,47 +24,40 @@ logit-beta model, the fixed effects describe the population average.
 
 Both gammas are written with ``log1p`` and log-rises so that nothing cancels as lambda goes to 0.
 
-**Quadrature** for every other pair: the integrand of each group is centred at its mode and scaled
-by its curvature there, ``v = mode + sd sinh(t)``, and summed at equal steps of t. Gauss-Hermite
-nodes would do for tails like a normal's, but the log of a gamma has an exponential tail: with
-``sinh`` the integrand falls doubly exponentially in t for either, and the trapezoidal sum converges
-exponentially in the number of nodes (Takahasi and Mori 1974). Nodes are taken one by one from the
-mode outwards until they add nothing, so memory is O(n). Derivatives are by Fisher's identity: the
-posterior mean of the derivative of the complete log density.
+**Quadrature** for every other pair, `mixedlab.engine.integral`. Gamma-inverse-gamma on the inverse
+link is one of them: its marginal is Tricomi's function U where the fixed part is constant in a
+group, and has no closed form where it is not.
 
 Source: Lee and Nelder (1996), JRSS B 58:619, sections 2 and 6; Lee, Nelder and Pawitan (2017),
-section 6.2; Takahasi and Mori (1974), Publications of RIMS 9:721.
+section 6.2.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import betaln, gammaln, psi
 
 from mixedlab.engine.families import family as lookup_family
+from mixedlab.engine.integral import N_NODES, EffectIntegral, Integrated
 from mixedlab.models.hglm.data import HierarchicalData
 
 Array = NDArray[np.float64]
 
-N_NODES = 61
-REACH = 4.5  # nodes reach sinh(4.5) = 45 standard deviations from the mode
-NOTHING = 40.0  # fall of the log integrand below which further nodes add nothing
-MODE_STEPS = 100
-
 
 @dataclass(frozen=True)
 class Slopes:
-    """A marginal log-likelihood and its derivatives."""
+    """A marginal log-likelihood and its derivatives; ``modes`` is where one near by may start."""
 
     value: float
     eta: Array  # (n,)
     log_phi: Array  # (n,)
     log_lambda: float
+    modes: Array | None = None
 
 
 class Marginal(Protocol):
@@ -73,7 +66,9 @@ class Marginal(Protocol):
     data: HierarchicalData
     how: str
 
-    def value_and_slopes(self, eta: Array, phi: Array, lam: float) -> Slopes:
+    def value_and_slopes(
+        self, eta: Array, phi: Array, lam: float, near: Slopes | None = None
+    ) -> Slopes:
         """Log-likelihood and derivatives; ``eta`` has no effect in it."""
 
     def posterior(self, eta: Array, phi: Array, lam: float) -> tuple[Array, Array]:
@@ -103,7 +98,7 @@ class PoissonGamma(_OneFactor):
         y, w = self.data.y, self.data.weights
         return self.total(w * y), float(np.sum(w * gammaln(y + 1)))
 
-    def value_and_slopes(self, eta: Array, phi: Array, lam: float) -> Slopes:
+    def value_and_slopes(self, eta, phi, lam, near=None) -> Slopes:
         y, w, a = self.data.y, self.data.weights, 1 / lam
         S, constant = self._sums
         mu = np.exp(eta)
@@ -119,7 +114,7 @@ class PoissonGamma(_OneFactor):
             float(-a * np.sum(d_a)),
         )
 
-    def posterior(self, eta: Array, phi: Array, lam: float) -> tuple[Array, Array]:
+    def posterior(self, eta, phi, lam) -> tuple[Array, Array]:
         shape = 1 / lam + self._sums[0]
         rate = 1 / lam + self.total(self.data.weights * np.exp(eta))
         return shape / rate, np.sqrt(shape) / rate
@@ -135,7 +130,7 @@ class GammaInverseGamma(_OneFactor):
         ratio = self.data.y * np.exp(-eta)
         return nu, ratio, self.total(nu), self.total(nu * ratio)
 
-    def value_and_slopes(self, eta: Array, phi: Array, lam: float) -> Slopes:
+    def value_and_slopes(self, eta, phi, lam, near=None) -> Slopes:
         y, a = self.data.y, 1 / lam
         nu, ratio, N, R = self._sums(eta, phi)
         group = log_rise(a + 1, N) - N * np.log(a + R) - (a + 1) * np.log1p(R / a)
@@ -153,7 +148,7 @@ class GammaInverseGamma(_OneFactor):
             float(-a * np.sum(d_a)),
         )
 
-    def posterior(self, eta: Array, phi: Array, lam: float) -> tuple[Array, Array]:
+    def posterior(self, eta, phi, lam) -> tuple[Array, Array]:
         _, _, N, R = self._sums(eta, phi)
         shape, scale = 1 / lam + 1 + N, 1 / lam + R
         mean = scale / (shape - 1)
@@ -178,7 +173,7 @@ class BetaBinomial(_OneFactor):
         rows = np.sum(log_choose(data.weights, data.y))
         self.constant = float(rows - np.sum(log_choose(self.trials, self.proportion)))
 
-    def value_and_slopes(self, eta: Array, phi: Array, lam: float) -> Slopes:
+    def value_and_slopes(self, eta, phi, lam, near=None) -> Slopes:
         args = self.proportion, eta[self.first], self.trials, 1 / lam
         d_eta = np.zeros_like(eta)
         d_eta[self.first] = self.family.derivatives(*args)[0]
@@ -189,7 +184,7 @@ class BetaBinomial(_OneFactor):
             float(-np.sum(self.family.dispersion_derivatives(*args)[0])),
         )
 
-    def posterior(self, eta: Array, phi: Array, lam: float) -> tuple[Array, Array]:
+    def posterior(self, eta, phi, lam) -> tuple[Array, Array]:
         """Mean and sd of the group's own probability."""
         mu = self.data.family.link.mu(eta[self.first])
         n = 1 / lam + self.trials
@@ -203,104 +198,24 @@ class Quadrature(_OneFactor):
     def __init__(self, data: HierarchicalData, n_nodes: int = N_NODES) -> None:
         super().__init__(data)
         self.how = f"adaptive quadrature, {n_nodes} nodes"
-        t, step = np.linspace(-REACH, REACH, n_nodes, retstep=True)
-        self.nodes, self.log_weights = np.sinh(t), np.log(step * np.cosh(t))
-        self.start = np.zeros(self.J)
-        self.z = data.terms[0].Z[:, 0]
+        self.integral = EffectIntegral(
+            data.family, data.random[0], data.y, self.index, self.J, data.terms[0].Z[:, 0], n_nodes
+        )
+        self.all_weigh_1 = data.phi_known and bool(np.all(data.weights == 1))
 
-    def _mode(self, eta: Array, phi: Array, lam: float) -> tuple[Array, Array]:
-        """Mode of each group's integrand and the sd of the normal that matches it there.
+    def _at(self, eta: Array, phi: Array, lam: float, **options: Any) -> Integrated:
+        weights = 1.0 if self.all_weigh_1 else self.data.weights / phi
+        return self.integral.at(eta, lam, weights=weights, **options)
 
-        Newton's method with halved steps, all groups at once. The expected information stands in
-        where a link makes the curvature negative.
-        """
-        data, random = self.data, self.data.random[0]
-        w = data.weights / phi
+    def value_and_slopes(self, eta, phi, lam, near=None) -> Slopes:
+        modes = None if near is None else near.modes
+        estimated = not self.data.phi_known
+        at = self._at(eta, phi, lam, slopes=True, dispersion_slopes=estimated, near=modes)
+        d_log_phi = at.d_log_dispersion if estimated else np.zeros_like(eta)
+        return Slopes(at.value, at.d_eta, d_log_phi, at.d_log_lambda, at.mode)
 
-        def height(v: Array) -> Array:
-            with np.errstate(all="ignore"):
-                rows = data.family.loglik(data.y, eta + self.z * v[self.index], w, 1.0)
-                h = self.total(rows) + random.logpdf(v, lam)
-            return np.where(np.isfinite(h), h, -np.inf)
-
-        v = self.start
-        h = height(v)
-        fallen = ~np.isfinite(h)
-        v = np.where(fallen, 0.0, v)
-        h = height(v)
-        for _ in range(MODE_STEPS):
-            at = eta + self.z * v[self.index]
-            l1, l2, _ = data.family.derivatives(data.y, at, w, 1.0)
-            slope = self.total(l1 * self.z) + random.score(v, lam)
-            curvature = self.total(-l2 * self.z**2) + random.curvature(v, lam)
-            expected = self.total(data.family.fisher_weights(at, w, 1.0) * self.z**2)
-            fallback = expected + random.curvature(v, lam)
-            curvature = np.where(curvature > 0.1 * fallback, curvature, fallback)
-            step = slope / curvature
-            scale = np.ones(self.J)
-            for _ in range(30):
-                new = v + scale * step
-                new_h = height(new)
-                worse = new_h < h - 1e-10 * (1 + np.abs(h))
-                if not worse.any():
-                    break
-                scale = np.where(worse, scale / 2, scale)
-            done = np.max(np.abs(scale * step) * np.sqrt(curvature)) < 1e-9
-            v, h = new, new_h
-            if done:
-                break
-        self.start = v
-        return v, 1 / np.sqrt(curvature)
-
-    def weights(self, eta: Array, phi: Array, lam: float) -> tuple[Array, Array, Array]:
-        """Nodes (K, J), posterior weights (K, J) that sum to 1, and log integrals (J,)."""
-        data, random = self.data, self.data.random[0]
-        mode, sd = self._mode(eta, phi, lam)
-        w = data.weights / phi
-        v, log_f = [], []
-        middle = self.nodes.size // 2
-        for side in (slice(middle, None), slice(middle - 1, None, -1)):  # from the mode outwards
-            for node, log_weight in zip(self.nodes[side], self.log_weights[side], strict=True):
-                at = mode + sd * node
-                with np.errstate(over="ignore", invalid="ignore"):
-                    rows = data.family.loglik(data.y, eta + self.z * at[self.index], w, 1.0)
-                    height = self.total(rows) + random.logpdf(at, lam)
-                height = np.where(np.isnan(height), -np.inf, height) + log_weight + np.log(sd)
-                v.append(at)
-                log_f.append(height)
-                if np.all(height < log_f[0] - NOTHING):  # all integrands are log-concave in v
-                    break
-        v, log_f = np.array(v), np.array(log_f)
-        top = log_f.max(axis=0)
-        f = np.exp(log_f - top)
-        total = f.sum(axis=0)
-        return v, f / total, top + np.log(total)
-
-    def value_and_slopes(self, eta: Array, phi: Array, lam: float) -> Slopes:
-        data, random = self.data, self.data.random[0]
-        v, weight, log_integral = self.weights(eta, phi, lam)
-        w = data.weights / phi
-        d_eta, d_phi, d_lambda = np.zeros_like(eta), np.zeros_like(eta), 0.0
-        for b, p in zip(v, weight, strict=True):
-            if p.max() < 1e-18:
-                continue
-            at, of_row = eta + self.z * b[self.index], p[self.index]
-            used = of_row > 1e-18
-            d_eta[used] += (
-                of_row[used] * data.family.derivatives(data.y[used], at[used], w[used], 1.0)[0]
-            )
-            if not data.phi_known:
-                d_phi[used] += of_row[used] * dispersion_score(
-                    data, data.y[used], at[used], w[used]
-                )
-            d_lambda += float(np.sum(np.where(p > 0, p * random.score_log_lambda(b, lam), 0.0)))
-        return Slopes(float(np.sum(log_integral)), d_eta, d_phi, d_lambda)
-
-    def posterior(self, eta: Array, phi: Array, lam: float) -> tuple[Array, Array]:
-        v, weight, _ = self.weights(eta, phi, lam)
-        u = self.data.random[0].u(v)
-        mean = np.sum(weight * u, axis=0)
-        return mean, np.sqrt(np.sum(weight * (u - mean) ** 2, axis=0))
+    def posterior(self, eta, phi, lam) -> tuple[Array, Array]:
+        return self._at(eta, phi, lam).mean_and_sd(self.data.random[0].u)
 
 
 class NoVariance(_OneFactor):
@@ -308,11 +223,11 @@ class NoVariance(_OneFactor):
 
     how = "no random effects (lambda = 0)"
 
-    def value_and_slopes(self, eta: Array, phi: Array, lam: float) -> Slopes:
+    def value_and_slopes(self, eta, phi, lam, near=None) -> Slopes:
         data, w = self.data, self.data.weights / phi
         d_phi = np.zeros_like(eta)
         if not data.phi_known:
-            d_phi = dispersion_score(data, data.y, eta, w)
+            d_phi = data.family.dispersion_derivatives(data.y, eta, w, 1.0)[0]
         return Slopes(
             float(np.sum(data.family.loglik(data.y, eta, w, 1.0))),
             data.family.derivatives(data.y, eta, w, 1.0)[0],
@@ -320,13 +235,8 @@ class NoVariance(_OneFactor):
             0.0,
         )
 
-    def posterior(self, eta: Array, phi: Array, lam: float) -> tuple[Array, Array]:
+    def posterior(self, eta, phi, lam) -> tuple[Array, Array]:
         return np.full(self.J, self.data.random[0].centre), np.zeros(self.J)
-
-
-def dispersion_score(data: HierarchicalData, y: Array, eta: Array, w: Array) -> Array:
-    """Derivative of each row's log density in its own log phi, where ``w`` is weight / phi."""
-    return data.family.dispersion_derivatives(y, eta, w, 1.0)[0]
 
 
 def constant_within_groups(data: HierarchicalData) -> bool:

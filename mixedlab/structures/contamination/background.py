@@ -35,14 +35,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import betainc, gammaincinv, gammaln
 
-from mixedlab.engine.families import NegativeBinomial
+from mixedlab.engine.integral import EffectIntegral, Integrated
 from mixedlab.engine.links import Log
-from mixedlab.engine.terms import RandomTerm
+from mixedlab.engine.overdispersed import NegativeBinomial
+from mixedlab.engine.random_families import random_family
 from mixedlab.errors import DataError, MixedlabError, listed
 from mixedlab.inference.reporting import Report, Summary
-from mixedlab.models.hglm.data import HierarchicalData
-from mixedlab.models.hglm.integrated import Quadrature
-from mixedlab.models.hglm.random_families import random_family
 from mixedlab.structures.contamination.gamma_mixtures import GammaMixtures
 
 if TYPE_CHECKING:
@@ -233,22 +231,6 @@ class ContaminationFit(Report):
 
 
 @dataclass(frozen=True)
-class _FixedShape(NegativeBinomial):
-    """Negative binomial of known shape, for `Quadrature`, which knows one dispersion only."""
-
-    theta: float = 1.0
-
-    def loglik(self, y, eta, weights=1.0, dispersion=1.0):
-        return super().loglik(y, eta, weights, self.theta)
-
-    def derivatives(self, y, eta, weights=1.0, dispersion=1.0):
-        return super().derivatives(y, eta, weights, self.theta)
-
-    def variance(self, mu, weights=1.0, dispersion=1.0):
-        return super().variance(mu, weights, self.theta)
-
-
-@dataclass
 class _Prior:
     """What all controls say of contamination: alpha, kappa, m0 and the quadrature behind them."""
 
@@ -282,42 +264,38 @@ def _learn(reads: Array, exposure: Array) -> _Prior:
     least = np.log(0.5 / exposure.sum())
     start = np.log(max(reads.sum(), 0.5) / exposure.sum())
     one_batch = len(np.unique(np.nonzero(seen)[1])) < 2
-    term = RandomTerm("taxon", index, tuple(range(n_taxa)), np.ones((y.size, 1)), ("(Intercept)",))
+    family, prior = NegativeBinomial(Log()), random_family("gamma")
+    integral = EffectIntegral(family, prior, y, index, n_taxa, np.ones(y.size), N_NODES)
 
-    def form(log_alpha: float) -> Quadrature:
-        ones = np.ones((y.size, 1))
-        data = HierarchicalData(
-            y=y, X=ones, terms=[term], family=_FixedShape(Log(), theta=float(np.exp(log_alpha))),
-            random=[random_family("gamma")], weights=ones[:, 0], offset=log_depth,
-            dispersion_X=ones, random_dispersion_X=[np.ones((n_taxa, 1))], phi_known=True,
+    def at(log_mean: float, log_kappa: float, log_alpha: float, slopes: bool = True) -> Integrated:
+        return integral.at(
+            log_mean + log_depth, float(np.exp(-log_kappa)), dispersion=float(np.exp(log_alpha)),
+            slopes=slopes, dispersion_slopes=slopes,
         )  # fmt: skip
-        return Quadrature(data, N_NODES)
 
-    def loss(at: Array) -> float:
-        log_mean, log_kappa, log_alpha = at
-        eta = log_mean + log_depth
-        log_integral = form(log_alpha).weights(eta, np.ones_like(y), float(np.exp(-log_kappa)))[2]
-        value = -float(np.sum(log_integral))
-        return value if np.isfinite(value) else 1e10
+    def loss(where: Array) -> tuple[float, Array]:
+        found = at(*where)
+        slopes = np.array([found.d_eta.sum(), -found.d_log_lambda, found.d_log_dispersion.sum()])
+        if not (np.isfinite(found.value) and np.all(np.isfinite(slopes))):
+            return 1e10, np.zeros(3)
+        return -found.value, -slopes
 
     # One batch says nothing of how batches differ: then they are taken to be alike.
     alpha_bounds = (LOG_SHAPES[1], LOG_SHAPES[1]) if one_batch else LOG_SHAPES
     kappa_bounds = LOG_SHAPES if n_taxa > 1 else (0.0, 0.0)
     found = minimize(
-        loss, [start, 0.0, np.clip(1.0, *alpha_bounds)], method="L-BFGS-B",
+        loss, [start, 0.0, np.clip(1.0, *alpha_bounds)], method="L-BFGS-B", jac=True,
         bounds=[(least, start + 10), kappa_bounds, alpha_bounds],
     )  # fmt: skip
     log_mean, log_kappa, log_alpha = found.x
-    v, weights, _ = form(log_alpha).weights(
-        log_mean + log_depth, np.ones_like(y), float(np.exp(-log_kappa))
-    )
+    posterior = at(*found.x, slopes=False)
     return _Prior(
         alpha=float(np.exp(log_alpha)),
         kappa=float(np.exp(log_kappa)),
         mean=float(np.exp(log_mean)),
         loglik=-float(found.fun),
-        nodes=np.exp(log_mean + np.maximum(v, -200.0)),
-        weights=weights,
+        nodes=np.exp(log_mean + np.maximum(posterior.nodes, -200.0)),
+        weights=posterior.weights,
     )
 
 

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 import mixedlab as ml
 from mixedlab.errors import DataError, MixedlabError
+from mixedlab.models.hglm.estimates import predictor
 from mixedlab.models.hglm.fit import fit_hierarchical
 from tests import paths
 
@@ -190,7 +191,7 @@ def test_both_says_how_far_apart_the_methods_are():
 
 def simulated(kind, effects, lam, *, J=400, n=5, seed=3):
     """Data from the model itself: slope 0.5, intercept 0.3."""
-    from mixedlab.models.hglm.random_families import random_family
+    from mixedlab.engine.random_families import random_family
 
     rng = np.random.default_rng(seed)
     g = np.repeat(np.arange(J), n)
@@ -294,7 +295,7 @@ def test_several_terms_of_different_families():
 
 def test_eliminating_a_factor_changes_nothing():
     """The dense augmented regression, written out, gives the same step and hat values."""
-    from mixedlab.models.hglm.h_likelihood import _AugmentedSystem, fit_h_likelihood
+    from mixedlab.models.hglm.h_likelihood import AugmentedSystem, fit_h_likelihood
 
     fit = ml.hglm(
         "Mate ~ TypeF * TypeM + (1 | Female) + (1 | Male)", ml.load("salamander_mating"),
@@ -306,11 +307,14 @@ def test_eliminating_a_factor_changes_nothing():
     p = data.X.shape[1]
     T = np.block([[data.X, *Z], [np.zeros((K, p)), np.eye(K)]])
     w2 = [k.augmented_curvature(v) / k.scale(l)
-          for k, v, l in zip(data.random, by_h.v, by_h.lam, strict=True)]  # fmt: skip
-    w = np.concatenate([data.family.fisher_weights(by_h.eta, data.weights), *w2])
+          for k, v, l in zip(data.random, by_h.b, by_h.lam, strict=True)]  # fmt: skip
+    eta = predictor(data, by_h.beta, by_h.b)
+    w = np.concatenate([data.family.fisher_weights(eta, data.weights), *w2])
     inverse = np.linalg.inv(T.T @ (T * w[:, None]))
     hat = w * np.einsum("ij,jk,ik->i", T, inverse, T)
-    rows, effects, vcov, sd = _AugmentedSystem(data).leverage(by_h.eta, by_h.v, by_h.phi, by_h.lam)
+    rows, effects, vcov, sd = AugmentedSystem(data).leverage(
+        eta, by_h.b, by_h.phi, by_h.lam
+    )
     assert rows == pytest.approx(hat[: rows.size])
     assert np.concatenate(effects) == pytest.approx(hat[rows.size :])
     assert vcov == pytest.approx(inverse[:p, :p])
@@ -323,29 +327,38 @@ def test_predictions():
     new = pd.DataFrame({"x": [0.0, 1.0], "g": [3, 3]})
     population = fit.predict(new, kind="population")
     marginal = fit.predict(new, kind="marginal")
-    assert population == pytest.approx(1 / (1 + np.exp(-(fit.beta[0] + fit.beta[1] * new["x"]))))
+    by_hand = 1 / (1 + np.exp(-(fit.beta[0] + fit.beta[1] * new["x"].to_numpy())))
+    assert population.to_numpy() == pytest.approx(by_hand)
     # averaging over a logit pulls towards one half
     assert np.all(np.abs(marginal - 0.5) < np.abs(population - 0.5))
     draws = fit.simulate(400, seed=2).mean(axis=0)
     assert draws.mean() == pytest.approx(fit.predict(kind="marginal").mean(), abs=0.005)
-    conditional = fit.predict(new)
-    assert conditional == pytest.approx(
-        1 / (1 + np.exp(-(fit.beta[0] + fit.beta[1] * new["x"] + fit.b[0][3, 0])))
-    )
-    with pytest.raises(DataError, match="not fitted"):
+    conditional = fit.predict(new).to_numpy()
+    eta = fit.beta[0] + fit.beta[1] * new["x"].to_numpy() + fit.b[0][3, 0]
+    assert conditional == pytest.approx(1 / (1 + np.exp(-eta)))
+    with pytest.raises(DataError, match="has not seen"):
         fit.predict(new.assign(g=9999))
     unseen = fit.predict(new.assign(g=9999), new_levels="population")
-    assert unseen == pytest.approx(population)
-    band = fit.predict(new, kind="population", interval="confidence")
-    assert np.all((band["lower"] < band["fit"]) & (band["fit"] < band["upper"]))
+    assert unseen.to_numpy() == pytest.approx(population.to_numpy())
+    for kind, value in (("population", population), ("marginal", marginal)):
+        band = fit.predict(new.set_index(new.index + 7), kind=kind, interval="confidence")
+        assert list(band.columns) == ["prediction", "se", "lower", "upper"]
+        assert list(band.index) == [7, 8]
+        assert band["prediction"].to_numpy() == pytest.approx(value.to_numpy())
+        assert np.all((band["lower"] < band["prediction"]) & (band["prediction"] < band["upper"]))
     link = fit.predict(new, kind="population", scale="link")
-    assert link == pytest.approx(np.log(population / (1 - population)))
+    assert link.to_numpy() == pytest.approx(np.log(population / (1 - population)).to_numpy())
+    with pytest.raises(MixedlabError, match="no interval"):
+        fit.predict(new, interval="confidence")
+    with pytest.raises(DataError, match=r"fit\.simulate"):
+        fit.predict(new, kind="population", interval="prediction")
 
 
 def test_multiplicative_effects_leave_the_mean_alone():
     formula, table, options = BY_H["epil-poisson-gamma"]
     fit = ml.hglm(formula, table(), **options)
-    assert np.array_equal(fit.predict(kind="marginal"), fit.predict(kind="population"))
+    marginal, population = (fit.predict(kind=k) for k in ("marginal", "population"))
+    assert marginal.to_numpy() == pytest.approx(population.to_numpy(), rel=1e-14)
     normal = ml.hglm(formula, table(), family="poisson", random_family="gaussian")
     ratio = normal.predict(kind="marginal") / normal.predict(kind="population")
     assert ratio == pytest.approx(np.exp(normal.dispersion_random["subject"] / 2))

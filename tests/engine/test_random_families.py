@@ -5,13 +5,13 @@ import pytest
 from scipy import stats
 from scipy.integrate import quad
 
-from mixedlab.errors import MixedlabError
-from mixedlab.models.hglm.random_families import (
+from mixedlab.engine.random_families import (
     RANDOM_FAMILIES,
     log_constant,
     log_cosh,
     random_family,
 )
+from mixedlab.errors import MixedlabError
 
 LAMBDAS = [0.02, 0.3, 1.7]
 V = np.array([-1.3, -0.2, 0.0, 0.4, 1.1])
