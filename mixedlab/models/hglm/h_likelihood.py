@@ -55,8 +55,8 @@ PATIENCE, LEAP = 20, 5.0
 # A small lambda creeps to its estimate by steps in geometric progression: so often, log lambda is
 # put where the progression leads (Aitken), and by no more than REACH.
 PROGRESSION, REACH = 8, 3.0
-# Log lambda moves no further than a stride in one step: the longest and the shortest.
-STRIDE, SHORTEST = 1.0, 1e-4
+STRIDE = 1.0  # log lambda moves no further in one step
+REGROWTH = 1.02  # of the share of a step that is taken, once halved
 # An effect is without variance when the data of a typical level, with information I about it, pull
 # it from 0 by no more than this share: lambda I / (1 + lambda I).
 NO_VARIANCE = 1e-8
@@ -73,7 +73,7 @@ class _State:
     log_lambda: list[Array]
     phi: Array
     lam: list[Array]
-    last_step: list[tuple[float, float]]  # of each log lambda, and the longest allowed
+    last_step: list[tuple[float, float]]  # each log lambda's way to go, and the share of it taken
 
     @property
     def watched(self) -> Array:
@@ -82,10 +82,12 @@ class _State:
 
     def moved(self, t: int, by: float, data: HierarchicalData) -> _State:
         """The same with log lambda of term t moved."""
-        log_lambda, lam = list(self.log_lambda), list(self.lam)
+        log_lambda, lam, last = list(self.log_lambda), list(self.lam), list(self.last_step)
         log_lambda[t] = log_lambda[t] + by * _constant(data.random_dispersion_X[t], np.e)
         lam[t] = lam[t] * np.exp(by)
-        return replace(self, log_lambda=log_lambda, lam=lam)
+        if by:
+            last[t] = (0.0, last[t][1])
+        return replace(self, log_lambda=log_lambda, lam=lam, last_step=last)
 
 
 def fit_h_likelihood(data: HierarchicalData) -> Estimates:
@@ -139,7 +141,7 @@ def _start(data: HierarchicalData) -> _State:
         log_lambda=[_constant(D, lam) for D in data.random_dispersion_X],
         phi=phi,
         lam=[np.full(t.n_levels, lam) for t in data.terms],
-        last_step=[(0.0, STRIDE)] * len(data.terms),
+        last_step=[(0.0, 1.0)] * len(data.terms),
     )
 
 
@@ -154,7 +156,7 @@ def _effects(data: HierarchicalData, system: AugmentedSystem, at: _State, first:
     before = -np.inf if first else h_likelihood(data, at.eta, at.v, at.phi, at.lam)
     for _ in range(30):
         value = h_likelihood(data, eta, v, at.phi, at.lam)
-        if np.isfinite(value) and value >= before - 5e-7 * abs(before) - 1e-9:
+        if np.isfinite(value) and value >= before - 1e-11 * abs(before) - 1e-9:
             return replace(at, beta=beta, v=v, eta=eta)
         if first:
             beta, _ = scoring(data.family, data.y, data.X, data.weights, data.offset)
@@ -177,17 +179,17 @@ def _dispersions(data: HierarchicalData, system: AugmentedSystem, at: _State) ->
         coefs, values, _ = _dispersion(
             deviance, random_hat[t], data.random_dispersion_X[t], at.log_lambda[t], kind
         )
-        # The effects follow a leap of lambda by wild steps: it takes a stride at a time, and a
-        # shorter one after it has turned back.
+        # The effects follow a leap of lambda by wild steps: it takes a stride at a time, and only
+        # part of the way where it keeps turning back.
         way = np.log(values / at.lam[t])
         far = float(way[np.argmax(np.abs(way))])
-        before, longest = at.last_step[t]
-        if far * before < 0 and abs(far) > abs(before) / 2:
-            longest = max(longest / 2, SHORTEST)
-        share = min(1.0, longest / max(abs(far), 1e-300))
-        log_lambda.append(at.log_lambda[t] + share * (coefs - at.log_lambda[t]))
-        lam.append(at.lam[t] * np.exp(share * way))
-        last.append((share * far or before, longest))
+        before, share = at.last_step[t]
+        turned = far * before < 0 and abs(far) > abs(before) / 2
+        share = share / 2 if turned else min(1.0, REGROWTH * share)
+        part = min(share, STRIDE / max(abs(far), 1e-300))
+        log_lambda.append(at.log_lambda[t] + part * (coefs - at.log_lambda[t]))
+        lam.append(at.lam[t] * np.exp(part * way))
+        last.append((far or before, share))
     return replace(at, gamma=gamma, phi=phi, log_lambda=log_lambda, lam=lam, last_step=last)
 
 
@@ -308,14 +310,22 @@ class AugmentedSystem:
         """Which terms have lost their variance."""
         return [float(np.max(l)) < f for l, f in zip(lam, self.floor(eta, phi), strict=True)]
 
-    def _factor(self, eta, v, phi, lam):
-        """Working weights and the Schur complement S of the large block D."""
+    def _factor(self, eta, v, phi, lam, observed=None):
+        """Working weights and the Schur complement S of the large block D.
+
+        With the ``observed`` information of the responses, weights are the larger of expected and
+        observed: a step that does not leap over the maximum.
+        """
         data = self.data
         w = data.family.fisher_weights(eta, data.weights) / phi
         w2 = [
             k.augmented_curvature(b) / k.scale(l)
             for k, b, l in zip(data.random, v, lam, strict=True)
         ]
+        if observed is not None:
+            w = np.maximum(w, observed)
+            curvatures = [k.curvature(b, l) for k, b, l in zip(data.random, v, lam, strict=True)]
+            w2 = [np.maximum(a, b) for a, b in zip(w2, curvatures, strict=True)]
         J = self.sizes[self.large]
         D = np.bincount(self.index, w * self.z**2, J) + w2[self.large]
         MW = self.M * w[:, None]
@@ -330,10 +340,10 @@ class AugmentedSystem:
     def solve(self, eta, v, phi, lam) -> tuple[Array, list[Array]]:
         """One step of weighted least squares: new beta and v."""
         data = self.data
-        w, w2, D, B, S, MW = self._factor(eta, v, phi, lam)
-        working = (
-            eta - data.offset + (data.y - data.family.link.mu(eta)) / data.family.link.dmu(eta)
-        )
+        score, l2, _ = data.family.derivatives(data.y, eta, data.weights / phi)
+        w, w2, D, B, S, MW = self._factor(eta, v, phi, lam, observed=-l2)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            working = eta - data.offset + np.where(w > 0, score / w, 0.0)
         made_up = [  # W2 z2 = W2 v + score
             w2[t] * v[t] + k.augmented_score(v[t], lam[t]) / k.scale(lam[t])
             for t, k in enumerate(data.random)
