@@ -73,6 +73,7 @@ class _State:
     log_lambda: list[Array]
     phi: Array
     lam: list[Array]
+    cautious: bool  # whether a step has leapt over the maximum
     last_step: list[tuple[float, float]]  # each log lambda's way to go, and the share of it taken
 
     @property
@@ -113,7 +114,7 @@ def fit_h_likelihood(data: HierarchicalData) -> Estimates:
                 state = state.moved(t, -LEAP, data)
         elif step % PROGRESSION == 0:
             for t, rest in enumerate(_rest_of_the_way(falls)):
-                if state.log_lambda[t].size == 1:
+                if state.log_lambda[t].size == 1 and state.last_step[t][1] == 1.0:
                     state = state.moved(t, rest, data)
         change = np.max(np.abs(state.watched - old) / (1 + np.abs(old)))
         if change < TOLERANCE or all(system.without_variance(state.eta, state.phi, state.lam)):
@@ -141,6 +142,7 @@ def _start(data: HierarchicalData) -> _State:
         log_lambda=[_constant(D, lam) for D in data.random_dispersion_X],
         phi=phi,
         lam=[np.full(t.n_levels, lam) for t in data.terms],
+        cautious=False,
         last_step=[(0.0, 1.0)] * len(data.terms),
     )
 
@@ -148,10 +150,11 @@ def _start(data: HierarchicalData) -> _State:
 def _effects(data: HierarchicalData, system: AugmentedSystem, at: _State, first: bool) -> _State:
     """Coefficients and effects by one step of weighted least squares.
 
-    Steps that leave the link's domain or lower the h-likelihood are halved. The first starts from
+    Once a step has left the link's domain or lowered the h-likelihood, steps are cautious ones, and
+    halved where they do so again. The first starts from
     the responses, which no coefficients give; where it fails, the model without effects is taken.
     """
-    beta, v = system.solve(at.eta, at.v, at.phi, at.lam)
+    beta, v = system.solve(at.eta, at.v, at.phi, at.lam, at.cautious)
     eta = predictor(data, beta, v)
     before = -np.inf if first else h_likelihood(data, at.eta, at.v, at.phi, at.lam)
     for _ in range(30):
@@ -161,6 +164,8 @@ def _effects(data: HierarchicalData, system: AugmentedSystem, at: _State, first:
         if first:
             beta, _ = scoring(data.family, data.y, data.X, data.weights, data.offset)
             return replace(at, beta=beta, eta=data.X @ beta + data.offset)
+        if not at.cautious:
+            return _effects(data, system, replace(at, cautious=True), first)
         beta, eta = (at.beta + beta) / 2, (at.eta + eta) / 2
         v = [(a + b) / 2 for a, b in zip(at.v, v, strict=True)]
     return at
@@ -310,19 +315,16 @@ class AugmentedSystem:
         """Which terms have lost their variance."""
         return [float(np.max(l)) < f for l, f in zip(lam, self.floor(eta, phi), strict=True)]
 
-    def _factor(self, eta, v, phi, lam, observed=None):
-        """Working weights and the Schur complement S of the large block D.
-
-        With the ``observed`` information of the responses, weights are the larger of expected and
-        observed: a step that does not leap over the maximum.
-        """
+    def _factor(self, eta, v, phi, lam, cautious=False):
+        """Working weights and the Schur complement S of the large block D."""
         data = self.data
         w = data.family.fisher_weights(eta, data.weights) / phi
         w2 = [
             k.augmented_curvature(b) / k.scale(l)
             for k, b, l in zip(data.random, v, lam, strict=True)
         ]
-        if observed is not None:
+        if cautious:
+            observed = -data.family.derivatives(data.y, eta, data.weights / phi)[1]
             w = np.maximum(w, observed)
             curvatures = [k.curvature(b, l) for k, b, l in zip(data.random, v, lam, strict=True)]
             w2 = [np.maximum(a, b) for a, b in zip(w2, curvatures, strict=True)]
@@ -337,13 +339,19 @@ class AugmentedSystem:
         S = A - B.T @ (B / D[:, None])
         return w, w2, D, B, S, MW
 
-    def solve(self, eta, v, phi, lam) -> tuple[Array, list[Array]]:
-        """One step of weighted least squares: new beta and v."""
+    def solve(self, eta, v, phi, lam, cautious=False) -> tuple[Array, list[Array]]:
+        """One step of weighted least squares: new beta and v.
+
+        A cautious step weighs by the larger of expected and observed information, so that it does
+        not leap over the maximum.
+        """
         data = self.data
-        score, l2, _ = data.family.derivatives(data.y, eta, data.weights / phi)
-        w, w2, D, B, S, MW = self._factor(eta, v, phi, lam, observed=-l2)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            working = eta - data.offset + np.where(w > 0, score / w, 0.0)
+        w, w2, D, B, S, MW = self._factor(eta, v, phi, lam, cautious)
+        step = (data.y - data.family.link.mu(eta)) / data.family.link.dmu(eta)
+        if cautious:
+            expected = data.family.fisher_weights(eta, data.weights) / phi
+            step = np.where(w > 0, step * expected / np.where(w > 0, w, 1.0), 0.0)
+        working = eta - data.offset + step
         made_up = [  # W2 z2 = W2 v + score
             w2[t] * v[t] + k.augmented_score(v[t], lam[t]) / k.scale(lam[t])
             for t, k in enumerate(data.random)
