@@ -16,10 +16,10 @@ from side_by_side import RSession, alternate, write_table
 
 import mixedlab as ml
 from mixedlab.engine.families import family
+from mixedlab.engine.random_families import random_family
 from mixedlab.engine.terms import RandomTerm
 from mixedlab.models.hglm.data import HierarchicalData
 from mixedlab.models.hglm.fit import fit_hierarchical
-from mixedlab.engine.random_families import random_family
 
 GROUPS, SLOPE, Z95 = 40, 0.5, 1.959964
 PAIRS = [

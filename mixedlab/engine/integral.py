@@ -96,7 +96,8 @@ class Integrated:
 
     def mean_and_sd(self, function: Callable[[Array], Array]) -> tuple[Array, Array]:
         """Posterior mean and standard deviation (J,) of a function of v."""
-        u = function(self.nodes)
+        with np.errstate(divide="ignore"):  # a node without weight may lie at a bound
+            u = np.where(self.weights > 0, function(self.nodes), 0.0)
         mean = np.sum(self.weights * u, axis=0)
         return mean, np.sqrt(np.sum(self.weights * (u - mean) ** 2, axis=0))
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
 
-_STEPS, _HALVINGS = 100, 30
+_STEPS, _HALVINGS = 100, 60
 
 
 class LogDensities(Protocol):

@@ -6,7 +6,9 @@ from scipy import stats
 from scipy.integrate import quad
 
 from mixedlab.engine.random_families import (
+    LARGEST_LAMBDA,
     RANDOM_FAMILIES,
+    RECIPROCAL,
     log_constant,
     log_cosh,
     random_family,
@@ -15,17 +17,24 @@ from mixedlab.errors import MixedlabError
 
 LAMBDAS = [0.02, 0.3, 1.7]
 V = np.array([-1.3, -0.2, 0.0, 0.4, 1.1])
-EACH = pytest.mark.parametrize("kind", RANDOM_FAMILIES.values(), ids=lambda k: k.name)
+EACH = pytest.mark.parametrize(
+    "kind", [*RANDOM_FAMILIES.values(), RECIPROCAL], ids=lambda k: f"{k.name}, {k.scale_name}"
+)
+
+
+def inside(kind):
+    """Values of v that the family has."""
+    return V[kind.lower < V]
 
 
 @EACH
 @pytest.mark.parametrize("lam", LAMBDAS)
 def test_density_integrates_to_one_and_meets_its_constraint(kind, lam):
     sd = np.sqrt(kind.variance_of_v(lam))
-    ends = -60 * sd, 25 * sd
+    ends = max(-60 * sd, kind.lower), 25 * sd
 
     def moment(f):
-        points = [-3 * sd, 0, 3 * sd]
+        points = [p for p in (-3 * sd, 0, 3 * sd) if p > kind.lower]
         return quad(lambda v: f(v) * np.exp(kind.logpdf(np.array(v), lam)), *ends, points=points,
                     limit=500)[0]  # fmt: skip
 
@@ -54,6 +63,7 @@ def test_densities_are_scipys(lam):
 @EACH
 @pytest.mark.parametrize("lam", LAMBDAS)
 def test_derivatives(kind, lam):
+    V = inside(kind)
     h = 1e-5
     slope = (kind.logpdf(V + h, lam) - kind.logpdf(V - h, lam)) / (2 * h)
     assert kind.score(V, lam) == pytest.approx(slope, rel=1e-6, abs=1e-6)
@@ -70,6 +80,7 @@ def test_derivatives(kind, lam):
 @EACH
 @pytest.mark.parametrize("lam", LAMBDAS)
 def test_augmented_row_has_the_densitys_score(kind, lam):
+    V = inside(kind)
     lams = np.full(V.shape, lam)
     assert kind.augmented_score(V, lams) / kind.scale(lams) == pytest.approx(kind.score(V, lam))
     assert kind.lambda_of_scale(kind.scale(lams)) == pytest.approx(lams)
@@ -108,8 +119,33 @@ def test_a_vanishing_variance_loses_no_digit():
     assert RANDOM_FAMILIES["beta"].logpdf(v, lam) == pytest.approx(beta, abs=1e-6)
 
 
+@pytest.mark.parametrize("kind", [RANDOM_FAMILIES["inverse_gamma"], RECIPROCAL])
+def test_mean_deviance_of_inverse_gamma_effects_is_exact(kind):
+    for lam in LAMBDAS:
+        sd = np.sqrt(kind.variance_of_v(lam))
+
+        def weighted(v, lam=lam):
+            v = np.array(v)
+            return float(kind.deviance(v, np.array(lam)) * np.exp(kind.logpdf(v, lam)))
+
+        low = max(-60 * sd, kind.lower)
+        mean = quad(weighted, low, 25 * sd, points=[0, sd], limit=500)[0]
+        ours, slope = kind.mean_deviance(np.array(lam))
+        assert ours == pytest.approx(mean, rel=1e-6)
+        assert kind.lambda_of_mean_deviance(float(ours)) == pytest.approx(lam, rel=1e-9)
+        up, down = (kind.mean_deviance(np.array(lam * np.exp(h)))[0] for h in (1e-5, -1e-5))
+        assert slope == pytest.approx(np.log(up / down) / 2e-5, rel=1e-6)
+    assert kind.lambda_of_mean_deviance(1e-12) == pytest.approx(1e-12, rel=1e-6)
+
+
+def test_a_deviance_that_no_inverse_gamma_has_asks_for_the_largest_lambda():
+    assert RANDOM_FAMILIES["inverse_gamma"].lambda_of_mean_deviance(1.3) == LARGEST_LAMBDA
+    assert RECIPROCAL.lambda_of_mean_deviance(1.3) < 2
+
+
 def test_names():
     assert random_family("Inverse-Gamma") is RANDOM_FAMILIES["inverse_gamma"]
+    assert random_family("inverse gamma", "inverse") is RECIPROCAL
     assert random_family("normal") is RANDOM_FAMILIES["gaussian"]
     with pytest.raises(MixedlabError, match="Did you mean 'gamma'"):
         random_family("gama")

@@ -1,4 +1,4 @@
-"""The entry to hierarchical generalised linear models: a formula and a table, checked and fitted."""
+"""The entry to hierarchical generalised linear models: from a formula and a table to a fit."""
 
 from __future__ import annotations
 
@@ -85,9 +85,9 @@ def hglm(
     u = 1, ``v = 1/u - 1``, so that ``X beta`` is 1/mu of a group with u = 1; a zero elsewhere moves
     the intercept and nothing else. On a log link E u = 1 says that effects leave the mean alone.
     Here u is added on the scale of 1/mu, in the units of the response: E u = 1 only says where 1/u
-    lies (mean 1 + lambda, variance lambda (1 + lambda)), so that the model depends on the response's
-    units, and E y is not ``1 / (X beta)``. With an intercept alone and ``beta = 1`` it is the log
-    link's model with intercept 0.
+    lies (mean 1 + lambda, variance lambda (1 + lambda)), so that the model depends on the
+    response's units, and E y is not ``1 / (X beta)``. With an intercept of 1 alone it is the log
+    link's model with intercept 0; any other intercept moves 1/u here and stretches it there.
 
     Warns
     -----

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from mixedlab.engine.terms import RandomTerm
 from mixedlab.models.hglm.data import HierarchicalData
 
 Array = NDArray[np.float64]
@@ -97,3 +98,11 @@ def predictor(data: HierarchicalData, beta: Array, v: Sequence[Array]) -> Array:
 def phi_of(data: HierarchicalData, gamma: Array) -> Array:
     """Dispersion (n,) of each row."""
     return np.exp(data.dispersion_X @ gamma) if gamma.size else np.ones_like(data.y)
+
+
+def runs_away(term: RandomTerm) -> str:
+    """What it means that a lambda of inverse-gamma effects has no finite estimate."""
+    return (
+        f"lambda of {term.group!r} runs to infinity: its effects vary more than inverse-gamma "
+        "effects can. Use random_family='gaussian'"
+    )

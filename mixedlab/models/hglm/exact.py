@@ -26,7 +26,7 @@ from mixedlab.engine.quasi_newton import (
 )
 from mixedlab.engine.random_families import RandomFamily
 from mixedlab.models.hglm.data import HierarchicalData
-from mixedlab.models.hglm.estimates import Estimates, phi_of
+from mixedlab.models.hglm.estimates import Estimates, phi_of, runs_away
 from mixedlab.models.hglm.integrated import BetaBinomial, Marginal, NoVariance, Quadrature, Slopes
 
 Array = NDArray[np.float64]
@@ -41,7 +41,7 @@ SHARES = (0.9, 0.5, 0.1, 0.01)  # of the variance that the model without effects
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Minus a log-likelihood, its gradient, and the slopes that an evaluation near by starts from."""
+    """Minus a log-likelihood and its gradient; one near by starts from its ``slopes``."""
 
     value: float
     gradient: Array
@@ -111,8 +111,8 @@ def fit_exact(data: HierarchicalData, marginal: Marginal, start: Array | None = 
         trouble = "the search ended before the likelihood stopped rising"
     elif not np.all(np.isfinite(np.diag(vcov)[: top.x.size])):
         trouble = "the likelihood is flat in some direction, so that there is no standard error"
-        if data.random[0].name == "inverse_gamma" and lam > 100:
-            trouble += ": the effects vary more than inverse-gamma effects can"
+    if trouble and lam > 100 and data.random[0].name == "inverse_gamma":
+        trouble = runs_away(data.terms[0])
     return Estimates(
         beta=beta,
         gamma=gamma,

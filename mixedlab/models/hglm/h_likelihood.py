@@ -43,7 +43,7 @@ from numpy.typing import NDArray
 from mixedlab.engine.fixed_likelihood import scoring
 from mixedlab.engine.random_families import LARGEST_LAMBDA, RandomFamily
 from mixedlab.models.hglm.data import HierarchicalData
-from mixedlab.models.hglm.estimates import Estimates, predictor
+from mixedlab.models.hglm.estimates import Estimates, predictor, runs_away
 
 Array = NDArray[np.float64]
 
@@ -202,10 +202,7 @@ def _edge(data: HierarchicalData, at: _State) -> str:
     """What ran away, in words."""
     for term, kind, lam in zip(data.terms, data.random, at.lam, strict=True):
         if kind.name == "inverse_gamma" and np.max(lam) >= LARGEST_LAMBDA:
-            return (
-                f"lambda of {term.group!r} runs to infinity: its effects vary more than "
-                "inverse-gamma effects can. Use random_family='gaussian'"
-            )
+            return runs_away(term)
     return ""
 
 
