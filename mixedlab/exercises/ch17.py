@@ -9,7 +9,8 @@ import numpy as np
 from mixedlab.data.registry import load
 from mixedlab.exercises.exercise import Choice, Misconception, Number
 from mixedlab.models.generalized import glmm
-from mixedlab.models.hglm.fit import HierarchicalFit, hglm
+from mixedlab.models.hglm.entry import hglm
+from mixedlab.models.hglm.fit import HierarchicalFit
 
 SEIZURES = "y ~ lbase * trt + lage + V4"
 TICKS = "TICKS ~ YEAR + cHEIGHT"

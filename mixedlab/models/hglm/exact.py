@@ -168,7 +168,8 @@ def _least_log_lambda(data: HierarchicalData, without: Minimum) -> float:
     w = data.family.fisher_weights(eta, data.weights / phi) * term.Z[:, 0] ** 2
     typical = max(float(np.median(np.bincount(term.index, w, term.n_levels))), 1e-300)
     least = np.log(NO_VARIANCE / typical)
-    return float(np.clip(least, *(LOG_LAMBDA_RANGE + [1, -1] + np.log(data.lambda_unit))))
+    low, high = LOG_LAMBDA_RANGE + np.log(data.lambda_unit)
+    return float(np.clip(least, low + 1, high - 1))
 
 
 def _starts(

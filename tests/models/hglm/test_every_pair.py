@@ -99,7 +99,8 @@ def test_h_likelihood(kind, effects, link, sets):
             assert np.isfinite([*made.beta, made.loglik]).all(), seed
             assert np.isfinite(made.vcov_beta).all(), seed
             top = fit_exact(data, marginal_likelihood(data))
-            if not top.converged or top.lam[0][0] > 100:
+            few = data.y.size < 3 * data.terms[0].n_levels
+            if few or not top.converged or top.lam[0][0] > 100:
                 continue
             off = np.abs(made.beta[1:] - top.beta[1:]) / np.sqrt(np.diag(top.vcov_beta)[1:])
             assert off.max() < 3, seed  # of its own error: a method, not an accident
