@@ -120,7 +120,7 @@ class RandomFamily:
         """Mean of ``deviance`` that estimates lambda, and the slope of its log in log lambda."""
         return lam, np.ones_like(lam)
 
-    def lambda_of_mean_deviance(self, mean: float) -> float:
+    def lambda_of_mean_deviance(self, mean: Array) -> Array:
         """Inverse of ``mean_deviance``; at most ``LARGEST_LAMBDA``."""
         return mean
 
@@ -253,8 +253,8 @@ class _OfInverseGamma(RandomFamily):
 
     def lambda_of_mean_deviance(self, mean):
         scale = 1 / shape_of_mean_deviance(mean)
-        most = float(self.scale(np.array(LARGEST_LAMBDA)))
-        return LARGEST_LAMBDA if scale >= most else float(self.lambda_of_scale(scale))
+        most = self.scale(np.array(LARGEST_LAMBDA))
+        return np.where(scale < most, self.lambda_of_scale(np.minimum(scale, most)), LARGEST_LAMBDA)
 
 
 class _InverseGamma(_OfInverseGamma, _Positive):
@@ -400,20 +400,19 @@ def log_constant(a: Array) -> Array:
     return np.where(np.asarray(a) < 100, direct, series)
 
 
-def shape_of_mean_deviance(mean: float) -> float:
+def shape_of_mean_deviance(mean: Array) -> Array:
     """Shape nu of a gamma whose mean deviance 2 (log nu - digamma(nu)) is ``mean``.
 
     Newton's method in 1/nu from an approximation within 2 % (Minka 2002, "Estimating a gamma
-    distribution").
+    distribution"), which is exact where nu is large and its correction would cancel.
     """
-    s = max(mean / 2, 1e-300)
-    nu = (3 - s + np.sqrt((s - 3) ** 2 + 24 * s)) / (12 * s)
-    if nu > 1e6:  # the approximation is exact there, and its correction would cancel
-        return float(nu)
+    s = np.maximum(np.asarray(mean) / 2, 1e-300)
+    first = (3 - s + np.sqrt((s - 3) ** 2 + 24 * s)) / (12 * s)
+    nu = np.minimum(first, 1e6)
     for _ in range(5):
         excess = np.log(nu) - psi(nu) - s
         nu = 1 / (1 / nu + excess / (nu**2 * (1 / nu - polygamma(1, nu))))
-    return float(nu)
+    return np.where(first < 1e6, nu, first)
 
 
 def log_cosh(x: Array) -> Array:

@@ -25,6 +25,7 @@ from numpy.typing import ArrayLike, NDArray
 from mixedlab.engine import blocks
 from mixedlab.engine.families import Family
 from mixedlab.engine.many_responses import Groups
+from mixedlab.engine.random_families import RandomFamily
 from mixedlab.models.hglm.h_likelihood import (
     LEAP,
     MAX_STEPS,
@@ -34,7 +35,6 @@ from mixedlab.models.hglm.h_likelihood import (
     REACH,
     TOLERANCE,
 )
-from mixedlab.models.hglm.random_families import RandomFamily
 
 Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
@@ -219,8 +219,8 @@ class _Iteration:
             # All hat values add up to the number of coefficients and effects.
             n_free = len(self.y) - len(self.beta) - free
             self.phi = np.maximum(deviance.sum(0) / n_free, 1e-300)
-        scale = np.maximum(self.effects.deviance(self.v, self.lam).sum(0) / free, 1e-300)
-        self.lam = self.effects.lambda_of_scale(scale)
+        mean = np.maximum(self.effects.deviance(self.v, self.lam).sum(0) / free, 1e-300)
+        self.lam = np.maximum(self.effects.lambda_of_mean_deviance(mean), 1e-300)
 
     def _without_variance(self) -> Mask:
         """Which have lost the variance of their effects."""
