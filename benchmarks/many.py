@@ -21,6 +21,7 @@ from side_by_side import Contestant, RSession, alternate, write_table
 import mixedlab as ml
 from mixedlab.engine.families import family
 from mixedlab.engine.many_marginal import many_marginal
+from mixedlab.engine.random_families import random_family
 from mixedlab.engine.terms import RandomTerm
 from mixedlab.inference.intervals import _all_parameters, bootstrap
 from mixedlab.models.gee.model import fit_marginal
@@ -28,7 +29,6 @@ from mixedlab.models.generalized import fit_generalized
 from mixedlab.models.hglm.data import HierarchicalData
 from mixedlab.models.hglm.h_likelihood import fit_h_likelihood
 from mixedlab.models.hglm.many import many_h_likelihood
-from mixedlab.models.hglm.random_families import random_family
 from mixedlab.models.linear import fit_linear
 
 SLOPES = "Reaction ~ Days + (Days | Subject)"
