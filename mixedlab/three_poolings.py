@@ -379,9 +379,9 @@ def _partial(groups: _Groups, fit: LinearFit) -> Pooled:
     :math:`(C - K Z'X)(\hat\beta - \beta)` plus an independent part of covariance
     :math:`\sigma^2 K`.
     """
-    C, shared, blocks = groups.C, groups.shared, fit.blocks()
-    D = C - blocks.by_beta
-    variance = fit.sigma**2 * np.diagonal(blocks.K, axis1=1, axis2=2)
+    C, shared = groups.C, groups.shared
+    D = C - np.concatenate(fit.row_covariance().effects_by_beta(), axis=1)
+    variance = np.hstack([np.diagonal(cov, axis1=1, axis2=2) for cov in fit.b_covariances])
     own_se = np.sqrt(variance + np.einsum("jqp,pr,jqr->jq", D, fit.vcov_beta, D))
     coef = groups.coefficients(fit.beta[shared], C @ fit.beta + np.hstack(fit.b))
     se = groups.coefficients(np.sqrt(np.diag(fit.vcov_beta))[shared], own_se)

@@ -122,6 +122,32 @@ class Elimination:
                     flat[places[k, m]] = np.bincount(index, z * Z[g][m], size)
         return flat
 
+    def later_products(self, flat: Array) -> tuple[Array, tuple[Index, Index]]:
+        """The products of the columns after the first factor's, and where (row, column) they lie.
+
+        Both triangles, in the form that a sparse matrix takes.
+        """
+        rows, cols, values = [], [], []
+
+        def put(i: Index, j: Index, value: Array, both: bool) -> None:
+            for one, other in ((i, j), (j, i)) if both else ((i, j),):
+                rows.append(one)
+                cols.append(other)
+                values.append(value)
+
+        for stage in self.stages[1:]:
+            A = flat[stage.blocks].reshape(stage.q, stage.q, stage.J)
+            B = flat[stage.where].reshape(stage.q, -1)
+            for k in range(stage.q):
+                at = self.columns_of(stage.factor, k)
+                for m in range(k + 1):
+                    put(at, self.columns_of(stage.factor, m), A[k, m], k != m)
+                put(at[stage.entries.level], stage.entries.column, B[k], True)
+        for square in self.squares:
+            i, j = np.repeat(square.columns, square.size), np.tile(square.columns, square.size)
+            put(i, j, square.of(flat).ravel(), False)
+        return np.concatenate(values), (np.concatenate(rows), np.concatenate(cols))
+
     def position(self, i: Index, j: Index) -> Index:
         """Where in ``flat`` the product of columns i and j lies (i not after j).
 

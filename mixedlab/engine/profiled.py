@@ -138,7 +138,7 @@ class ProfiledDeviance:
         other = object.__new__(ProfiledDeviance)
         other.__dict__.update(self.__dict__)
         columns = np.empty((self.p + 1, self.n))
-        columns[: self.p] = self._X
+        columns[: self.p] = self.columns_of_X
         other._set_response(y, columns)
         other.system = self.system.with_response(columns[-1])
         other._take_off_within()
@@ -146,14 +146,14 @@ class ProfiledDeviance:
 
     def _set_response(self, y: Array, columns: Array) -> None:
         """Put y, less its least-squares fit on X and at unit mean square, in the last row."""
-        self._X = columns[: self.p].copy()
+        self.columns_of_X = columns[: self.p].copy()
         target = columns[-1]
         target[:] = y if self._root_weights is None else y * self._root_weights
         size = float(np.linalg.norm(target))
         self.beta_start = np.zeros(self.p)
         for _ in range(2):
-            along = self._X @ target
-            target -= along @ self._X
+            along = self.columns_of_X @ target
+            target -= along @ self.columns_of_X
             self.beta_start += along
         left = float(np.linalg.norm(target))
         if left <= _PERFECT * size:

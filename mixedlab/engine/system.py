@@ -37,6 +37,8 @@ from mixedlab.engine.square import Square
 Array = NDArray[np.float64]
 # With more rows than this, columns of Z that span them all are not looked for.
 _LARGEST_RANK = 3_000
+# A mean square of y outside the columns of Z (in all it is 1) that is rounding.
+_SPANNED = 1e-24
 
 
 def factor_blocks(
@@ -144,7 +146,7 @@ class RandomEffects:
         self._Z, self._outside = Z, columns
         self._cross = np.zeros((len(columns), self.plan.n_columns))
         self.blocks: list[Levels | Square] = []
-        self._flat = np.zeros(0)
+        self._flat, self._taken = np.zeros(0), np.zeros(len(columns) - 1)
         if self.factors:
             self._eliminate_first()
         for m in range(len(columns)):
@@ -182,7 +184,7 @@ class RandomEffects:
         # The columns of X have length 1: a shorter rest than this is rounding.
         share, axes = np.linalg.eigh(self.outside_gram[:-1, :-1])
         inverse = np.divide(1.0, share, out=np.zeros(share.size), where=share > 1e-12)
-        coefs = axes @ (inverse * (axes.T @ self.outside_gram[:-1, -1]))
+        self._taken = coefs = axes @ (inverse * (axes.T @ self.outside_gram[:-1, -1]))
         self._outside[-1] -= coefs @ self._outside[:-1]
         self._cross[-1] -= coefs @ self._cross[:-1]
         self._refresh_gram()
@@ -241,11 +243,14 @@ class RandomEffects:
         F, n = len(self.factors), self._outside.shape[1]
         if not F:
             return np.zeros(0)
-        first, block, y = self.plan.stages[0], self.blocks[0], self._cross[-1].copy()
-        inside, outside = y[first.columns].reshape(first.q, first.J), self.outside_gram[-1, -1]
+        first, block = self.plan.stages[0], self.blocks[0]
+        # With several factors, of y as it came: its fit within the first may be far between them.
+        mix = np.append(self._taken if F > 1 else 0.0 * self._taken, 1.0)
+        y, outside = mix @ self._cross, float(mix @ self.outside_gram @ mix)
+        inside = y[first.columns].reshape(first.q, first.J).copy()
         if F == 1:
             rank = np.count_nonzero(np.einsum("kkj->kj", block.U))
-            if n <= rank or outside <= 0:
+            if n <= rank or outside <= _SPANNED * n:
                 return np.ones(1)
             between = float(np.sum(inside**2)) * (n - rank) / outside - rank
             return np.maximum([between / float(np.sum(block.U**2))], 0.0)
@@ -295,17 +300,48 @@ class RandomEffects:
         """``d Z'P Z d'`` for coefficients ``d`` (k, n_columns) of columns ``Z d``."""
         if not self.factors:
             return np.zeros((0, 0))
-        first, left = at.blocks[0], self._times_outside(d)
-        later = slice(first.levels.columns.stop, None)
-        gram, with_X = left @ d.T, self._cross[:-1, later] @ d[:, later].T
-        W = first.whitened(d)
-        first.spread(W, left)
-        moved = [W, *carry(at.blocks[1:], left).W]
-        for block, W, of_data in zip(at.blocks, moved, at.data.W, strict=True):
+        moved, gram = self._carry_combination(at, d)
+        later = slice(self.plan.stages[0].columns.stop, None)
+        with_X = self._cross[:-1, later] @ d[:, later].T
+        for block, W, of_data in zip(at.blocks, moved.W, at.data.W, strict=True):
             gram += block.inner(W, W)
             with_X += block.inner(of_data[:-1], W)
         along_X = root_inverse @ with_X
         return gram - along_X.T @ along_X
+
+    def _carry_combination(self, at: Reduced, d: Array) -> tuple[Carried, Array]:
+        """Columns ``Z d`` carried through the blocks, and their products outside the first."""
+        first, left = at.blocks[0], self._times_outside(d)
+        gram, W = left @ d.T, first.whitened(d)
+        first.spread(W, left)
+        rest = carry(at.blocks[1:], left)
+        return Carried([W, *rest.G], [W, *rest.W]), gram
+
+    def combination(self, at: Reduced, d: Array) -> tuple[Array, Array]:
+        """``T Z'V^-1 Z d`` and ``Z'V^-1 Z d`` for coefficients ``d``, all (k, n_columns)."""
+        moved, _ = self._carry_combination(at, d)
+        return back(at.blocks, moved, np.eye(len(d)), self.plan.n_columns)
+
+    def of_X(self, at: Reduced) -> tuple[Array, Array]:
+        """``T Z'V^-1 X`` and ``Z'V^-1 X``, both (p, n_columns)."""
+        p = len(self._cross) - 1
+        return back(at.blocks, at.data, np.eye(p + 1, p), self.plan.n_columns)
+
+    def rows_of_Z(self) -> list[Array]:
+        """The columns of each factor, (q, n)."""
+        if not self.factors:
+            return []
+        U, index = self.blocks[0].U, self.factors[0].index
+        first = np.stack(
+            [sum(U[m, k][index] * self._Z[0][m] for m in range(k + 1)) for k in range(len(U))]
+        )
+        return [first, *self._Z[1:]]
+
+    def products_given_first(self, block: Block) -> Array:
+        """``Z_l'V_1^-1 Z_l`` in the order of the plan, V_1 with the first factor alone."""
+        flat = self._flat.copy()
+        block.add_to(flat)
+        return flat
 
     def _times_outside(self, d: Array) -> Array:
         """``Z_l'(I - QQ')Z_l d_l``, l the columns after the first factor's, which get zeros."""

@@ -7,11 +7,17 @@ would write is never built: ``index`` and the ``n x q`` columns say the same.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+
+from mixedlab.errors import DataError
+
+# Variances and covariances above this number take minutes.
+_MANY = 500
 
 
 @dataclass(frozen=True)
@@ -78,3 +84,28 @@ class RandomTerm:
             first = "(Intercept)" if np.all(Z[:, 0] == 1) else "z1"
             names = (first, *(f"z{k + 1}" for k in range(1, Z.shape[1])))
         return cls(group, index, tuple(levels.tolist()), Z, tuple(names))
+
+
+def check_parameters(terms: Sequence[RandomTerm], n: int) -> None:
+    """Say in words, before a fit to n rows, that it has too many variances and covariances.
+
+    A covariance matrix of q coefficients has q (q + 1) / 2 of them. As many as rows can't be
+    estimated: raises ``DataError``. Some hundreds take minutes: warns.
+    """
+    counts = [t.n_coefs * (t.n_coefs + 1) // 2 for t in terms]
+    total = sum(counts)
+    if not terms or (total < n and total <= _MANY):
+        return
+    worst = terms[int(np.argmax(counts))]
+    words = (
+        f"The random term on {worst.group!r} has {worst.n_coefs} coefficients a level "
+        f"({worst.names[0]!r} to {worst.names[-1]!r}), and so {max(counts)} variances and "
+        "covariances"
+    )
+    remedy = (
+        "Let fewer coefficients vary, or with one variance for all: (1 | a:b) for each pair of "
+        "levels in place of (b | a)."
+    )
+    if total >= n:
+        raise DataError(f"{words}: more than {n} rows can tell. {remedy}")
+    warnings.warn(f"{words}: the fit may take minutes. {remedy}", RuntimeWarning, stacklevel=5)

@@ -40,8 +40,8 @@ if TYPE_CHECKING:
     from mixedlab.data.design import Design
     from mixedlab.engine.families import Family
     from mixedlab.engine.layout import Layout
-    from mixedlab.inference.blocks import RandomBlocks
     from mixedlab.inference.curvature import Curvature
+    from mixedlab.inference.row_covariance import RowCovariance
 
 __all__ = [
     "Combination",
@@ -244,8 +244,8 @@ class LinearModel(MixedModel, Protocol):
     def curvature_in_theta(self) -> Array:
         """Second derivatives of the profiled deviance in ``theta``."""
 
-    def blocks(self) -> RandomBlocks:
-        """V by blocks."""
+    def row_covariance(self) -> RowCovariance:
+        """V at the estimates."""
 
 
 # --- refusals ----------------------------------------------------------------------------------

@@ -15,9 +15,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from mixedlab.inference.blocks import RandomBlocks
 from mixedlab.inference.contract import LinearModel, MixedModel, refuse
 from mixedlab.inference.curvature import invert_curved
+from mixedlab.inference.row_covariance import RowCovariance
 
 Array = NDArray[np.float64]
 
@@ -145,8 +145,8 @@ def caic(fit: MixedModel) -> ConditionalAIC:
     and with ``a_k = P V_k P y`` the fitted values move by ``a_k`` for each unit of ``theta_k``.
     """
     refuse(fit, "conditional AIC")
-    blocks = fit.blocks()
-    df = float(blocks.leverage.sum()) + _trace_through_theta(fit, blocks) + 1.0
+    V = fit.row_covariance()
+    df = float(V.leverage.sum()) + _trace_through_theta(fit, V) + 1.0
     w = np.ones(fit.n_obs) if fit.weights is None else fit.weights
     loglik = -0.5 * float(
         np.sum(np.log(2 * np.pi * fit.sigma**2 / w) + w * fit.residuals**2 / fit.sigma**2)
@@ -154,20 +154,12 @@ def caic(fit: MixedModel) -> ConditionalAIC:
     return ConditionalAIC(-2.0 * loglik + 2.0 * df, df, loglik)
 
 
-def _trace_through_theta(fit: LinearModel, blocks: RandomBlocks) -> float:
-    y = fit.y if fit.offset is None else fit.y - fit.offset
-    y = blocks.white(y[:, None])[:, 0]
-    e = blocks.project(y[:, None])
-    Ze = blocks.z_transpose(e)
-    k = fit.theta.size
-    a = np.empty((k, fit.n_obs))
-    for i in range(k):
-        Ve = blocks.z_times(blocks.wiring, blocks.theta_direction(i) @ Ze)
-        a[i] = blocks.project(Ve)[:, 0]
+def _trace_through_theta(fit: LinearModel, V: RowCovariance) -> float:
+    e = V.white(fit.residuals[:, None])[:, 0]  # P y
+    a, c = V.moved_by_theta()
     s2 = fit.sigma**2
     r2 = fit.degrees_of_freedom * s2
-    c = a @ y
-    moments = a @ a.T - np.outer(a @ e[:, 0], c) / r2
+    moments = a @ a.T - np.outer(a @ e, c) / r2
     return float(np.sum(invert_curved(fit.curvature_in_theta()) * moments) * 2.0 / s2)
 
 
@@ -176,7 +168,7 @@ def leverage(fit: LinearModel) -> Array:
 
     The sum is the effective degrees of freedom of the fit.
     """
-    return fit.blocks().leverage
+    return fit.row_covariance().leverage
 
 
 def standardised_residuals(fit: LinearModel) -> Array:
@@ -185,9 +177,9 @@ def standardised_residuals(fit: LinearModel) -> Array:
     A weighted residual is ``P y``, of covariance ``sigma^2 P``. Where residuals are correlated,
     it is what the rows before it do not predict. A row of leverage 1 leaves no room: NaN.
     """
-    blocks = fit.blocks()
-    free = 1.0 - blocks.leverage
-    scaled = blocks.white(fit.residuals[:, None])[:, 0] / fit.sigma
+    V = fit.row_covariance()
+    free = 1.0 - V.leverage
+    scaled = V.white(fit.residuals[:, None])[:, 0] / fit.sigma
     return np.divide(scaled, np.sqrt(free), out=np.full(free.shape, np.nan), where=free > 1e-12)
 
 

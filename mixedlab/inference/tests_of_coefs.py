@@ -18,9 +18,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from mixedlab.engine.layout import lower_triangle
 from mixedlab.errors import MixedlabError
-from mixedlab.inference.blocks import RandomBlocks
 from mixedlab.inference.contract import Fit, LinearModel, answers, refuse
 from mixedlab.inference.curvature import invert_curved
 
@@ -99,8 +97,8 @@ def kenward_roger(fit: LinearModel) -> Approximation:
     """Adjusted standard errors and degrees of freedom of each coefficient.
 
     V is linear in the variances and covariances of the random effects and the residual
-    variance; derivatives with respect to them are assembled from the blocks of
-    `RandomBlocks`, in the notation of Kenward & Roger (1997), section 2.
+    variance; derivatives with respect to them are those of `RowCovariance`, in the notation of
+    Kenward & Roger (1997), section 2.
     """
     pieces = _Derivatives.of(fit)
     phi, P, Q, I = fit.vcov_beta, pieces.P, pieces.Q, pieces.information(fit.vcov_beta)
@@ -153,51 +151,7 @@ class _Derivatives:
 
     @classmethod
     def of(cls, fit: LinearModel) -> _Derivatives:
-        """Assemble from Z'V^-1Z and the like, block by block; V here is sigma^2 times blocks' V."""
-        blocks = fit.blocks()
-        s2, p = fit.sigma**2, fit.X.shape[1]
-        A, C, K, X = blocks.A, blocks.C, blocks.K, blocks.X
-        B = np.eye(blocks.size) - K @ A  # V^-1 Z = Z B
-        S = A @ B  # Z'V^-1Z
-        R = np.swapaxes(B, 1, 2) @ C  # Z'V^-1X
-        VX = blocks.solve(X)
-        V2X = blocks.solve(VX)
-        SB = S @ B  # Z'V^-2Z
-        RB = np.swapaxes(B, 1, 2) @ R  # Z'V^-2X
-        KA = K @ A
-        n = fit.n_obs
-        # In units of sigma^2; each S = V^-1 brings a factor 1 / sigma^2 at the end.
-        E = _covariance_directions(blocks)
-        k = len(E)
-        P = np.empty((k + 1, p, p))
-        Q = np.empty((k + 1, k + 1, p, p))
-        traces = np.empty((k + 1, k + 1))
-        ER = [e @ R for e in E]
-        ES = [e @ S for e in E]
-        for a in range(k):
-            P[a] = -np.einsum("jqp,jqr->pr", R, ER[a])
-            Q[a, k] = np.einsum("jqp,jqr->pr", ER[a], RB)
-            Q[k, a] = Q[a, k].T
-            traces[a, k] = traces[k, a] = np.einsum(
-                "jqr,jrq->", np.broadcast_to(E[a], SB.shape), SB
-            )
-            for b in range(k):
-                Q[a, b] = np.einsum("jqp,jqr,jrs->ps", ER[a], S, ER[b], optimize=True)
-                traces[a, b] = np.einsum("jqr,jrq->", ES[a], ES[b])
-        P[k] = -VX.T @ VX
-        Q[k, k] = VX.T @ V2X
-        traces[k, k] = n - 2 * np.einsum("jqq->", KA) + np.einsum("jqr,jrq->", KA, KA)
-        return cls(P / s2**2, Q / s2**3, traces / s2**2)
-
-
-def _covariance_directions(blocks: RandomBlocks) -> list[Array]:
-    """Derivatives of the covariance of the random effects in its own entries."""
-    directions = []
-    for t, q in enumerate(blocks.sizes):
-        for i, j in zip(*lower_triangle(q), strict=True):
-            E = np.zeros((q, q))
-            E[i, j] = E[j, i] = 1.0
-            parts: list[Array | None] = [None] * len(blocks.sizes)
-            parts[t] = E
-            directions.append(blocks.block_diagonal(parts))
-    return directions
+        """Those of V in units of sigma^2; each ``S`` brings a factor ``1 / sigma^2``."""
+        P, Q, traces = fit.row_covariance().derivatives()
+        s2 = fit.sigma**2
+        return cls(-P / s2**2, Q / s2**3, traces / s2**2)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from mixedlab.engine.balanced import RandomCoefficients, random_coefficients
+from mixedlab.engine.closed_forms import RandomCoefficients, random_coefficients
 from mixedlab.simulate.fibre_response import slope_covariance
 from mixedlab.simulate.scenario import Simulated
 

@@ -12,9 +12,9 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
+from mixedlab.engine.closed_forms import reml_icc
 from mixedlab.labs.kit.lab import Lab, Preset, Question, Statistic, slider, toggle
 from mixedlab.labs.kit.scene import Axis, Bars, Cells, Dots, Lines, Mark, Panel, Scene, Texts
-from mixedlab.labs.one_way import reml_icc
 from mixedlab.simulate.draws import Draws
 from mixedlab.simulate.scenario import Simulated
 from mixedlab.simulate.ward_years import wards

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from mixedlab.engine.closed_forms import reml_icc
 from mixedlab.labs.kit.lab import Lab, Preset, Question, Statistic, slider
 from mixedlab.labs.kit.scene import Arrows, Axis, Bars, Dots, Drag, Lines, Mark, Panel, Scene, Texts
-from mixedlab.labs.one_way import reml_icc
 from mixedlab.simulate.patients_in_hospitals import hospitals
 
 Array = NDArray[np.float64]

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from mixedlab.engine.balanced import RandomIntercept, random_intercept, within_and_between
+from mixedlab.engine.closed_forms import RandomIntercept, random_intercept, within_and_between
 from mixedlab.labs.kit.lab import Lab, Preset, Question, Statistic, choice, slider
 from mixedlab.labs.kit.scene import Axis, Dots, Drag, Lines, Mark, Meaning, Panel, Scene, Shape
 from mixedlab.simulate.scenario import Simulated

@@ -26,7 +26,7 @@ from numpy.typing import ArrayLike, NDArray
 from mixedlab.engine.families import Family
 from mixedlab.engine.families import family as family_named
 from mixedlab.engine.quasi_newton import covariance
-from mixedlab.engine.terms import RandomTerm
+from mixedlab.engine.terms import RandomTerm, check_parameters
 from mixedlab.errors import DataError
 from mixedlab.models.checks import column, independent_columns, matrix, random_term
 from mixedlab.models.generalized_fit import GeneralizedFit
@@ -328,6 +328,7 @@ def _check_random_part(
                 f"nagq={nagq} with {q} random coefficients a level is {nagq}**{q} nodes: "
                 "use fewer nodes a dimension."
             )
+    check_parameters(terms, y.size)
     for term in terms:
         random_term(term, y.size)
         if kind.counts_trials and np.all(np.asarray(w) == 1):

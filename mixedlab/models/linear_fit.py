@@ -12,9 +12,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from mixedlab.engine.many_linear import many_linear
 from mixedlab.engine.profiled import Evaluation, ProfiledDeviance
-from mixedlab.inference.blocks import RandomBlocks
 from mixedlab.inference.contract import Held, Likelihood, Parameter, Rows
 from mixedlab.inference.curvature import Curvature
+from mixedlab.inference.row_covariance import RowCovariance
 from mixedlab.models.checks import column
 from mixedlab.models.fit import MixedFit
 from mixedlab.models.linear_held import CoefficientHeld, VarianceHeld
@@ -282,21 +282,20 @@ class LinearFit(MixedFit):
         """n, or n - p by REML: what the residual sum of squares is divided by."""
         return self.problem.nu
 
-    def blocks(self) -> RandomBlocks:
-        """V by blocks."""
-        return RandomBlocks(self)
+    def row_covariance(self) -> RowCovariance:
+        """V at the estimates."""
+        return RowCovariance(self)
 
     def _conditional_variance(self, rows: Rows) -> Array:
         """Variance of ``x'beta + z'b`` about its prediction, by the mixed model equations.
 
-        ``b`` given beta has covariance ``sigma^2 K`` and moves with beta by ``-K Z'X``: a row's
-        variance is ``sigma^2 z'Kz + (x - (KZ'X)'z)' vcov (x - (KZ'X)'z)``. New levels add all of
+        ``b`` given beta has covariance ``sigma^2 C`` and moves with beta by ``-C Z'X``: a row's
+        variance is ``sigma^2 z'Cz + (x - (CZ'X)'z)' vcov (x - (CZ'X)'z)``. New levels add all of
         their variance.
         """
-        blocks = self.blocks()
-        wiring = blocks.wire(rows.terms)
-        variance = self.sigma**2 * blocks.quadratic(wiring, blocks.K)
-        moved = rows.X - blocks.z_times(wiring, blocks.by_beta)
+        V = self.row_covariance()
+        variance = self.sigma**2 * V.variance_of_rows(rows.terms)
+        moved = rows.X - V.moved_by_beta(rows.terms)
         variance += np.einsum("ip,pq,iq->i", moved, self.vcov_beta, moved)
         return variance + rows.between(self.covariances, unseen_only=True)
 

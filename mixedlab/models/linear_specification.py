@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from mixedlab.engine.optimise import Minimum
 from mixedlab.engine.profiled import Evaluation, ProfiledDeviance
-from mixedlab.engine.terms import RandomTerm
+from mixedlab.engine.terms import RandomTerm, check_parameters
 from mixedlab.errors import DataError
 from mixedlab.models.checks import random_term
 from mixedlab.models.residual import ResidualStructure, refuse_mixing
@@ -139,3 +139,4 @@ def check(
                 f"The grouping factor {term.group!r} has one row for each level: its variance "
                 "cannot be told from the residual's. Use a coarser factor or drop the term."
             )
+    check_parameters(terms, n)

@@ -7,7 +7,7 @@ from mixedlab.engine import entries
 from mixedlab.engine.profiled import PerfectFitError, ProfiledDeviance, lower_factor
 from mixedlab.engine.terms import RandomTerm
 from mixedlab.errors import DataError
-from tests.engine.dense_oracle import Dense
+from tests.engine.dense_oracle import Dense, indicator
 
 N = 90
 
@@ -223,3 +223,54 @@ def test_response_that_the_model_reproduces_is_refused():
     exact = X @ [1.0, 2.0] + np.arange(12.0)[terms[0].index] ** 2 + np.sin(terms[1].index)
     with pytest.raises(PerfectFitError, match="residual variance is zero"):
         ProfiledDeviance(exact, X, terms, reml=True).minimise()
+
+
+def spanning(seed):
+    """20 rows, as many columns of X and Z or more, residuals of standard deviation 1.08."""
+    rng = np.random.default_rng(seed)
+    x = rng.normal(size=20)
+    X = np.column_stack([np.ones(20), x])
+    groups = np.arange(20) % (10 if seed % 2 else 7)
+    terms = [RandomTerm.from_arrays(groups, X if seed % 2 else np.column_stack([X, x**2]))]
+    if seed % 3 == 0:
+        terms.append(RandomTerm.from_arrays(rng.integers(0, 5, 20), X, group="h"))
+    y = X @ [1.0, 1.0] + 1.08 * rng.normal(size=20)
+    for t in terms:
+        y += np.einsum("ik,ik->i", t.Z, rng.normal(size=(t.n_levels, t.n_coefs))[t.index])
+    return y, X, terms
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_columns_that_span_all_rows_leave_a_residual_variance(seed):
+    """Where Z alone has rank n, V is regular in the limit: REML and ML have their maximum."""
+    y, X, terms = spanning(seed)
+    Z = np.hstack([indicator(t) for t in terms])
+    assert np.linalg.matrix_rank(np.hstack([X, Z])) == 20
+    deviance = ProfiledDeviance(y, X, terms, reml=True)
+    found = deviance.minimise()
+    theta = deviance.to_user(found.x)
+    lambdas = deviance.layout.unpack(theta)
+    dense = Dense(y, X, terms, lambdas, reml=True)
+    # Where sigma is least at infinite variances, rounding hides the last step there.
+    assert found.at.value == pytest.approx(dense.criterion, abs=1e-3)
+
+    def criterion(at):
+        return Dense(y, X, terms, deviance.layout.unpack(at), reml=True).criterion
+
+    # No step in any direction is lower.
+    rng = np.random.default_rng(1)
+    for step in rng.normal(size=(200, theta.size)) * 10 ** rng.uniform(-4, 0, (200, 1)):
+        assert criterion(theta + step) > found.at.value - 1e-3
+
+
+def test_maximum_likelihood_is_unbounded_where_only_x_completes_the_span():
+    """Rank n of X and Z together is enough for REML, but not for maximum likelihood."""
+    rng = np.random.default_rng(2)
+    groups = np.repeat(np.arange(10), 2)
+    X = np.column_stack([np.ones(20), rng.normal(size=(20, 11))])
+    terms = [RandomTerm.from_arrays(groups)]
+    y = rng.normal(size=20)
+    assert np.linalg.matrix_rank(np.hstack([X, indicator(terms[0])])) == 20
+    assert np.isfinite(ProfiledDeviance(y, X, terms, reml=True).minimise().at.value)
+    with pytest.raises(PerfectFitError):
+        ProfiledDeviance(y, X, terms, reml=False).minimise()

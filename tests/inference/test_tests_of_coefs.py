@@ -55,10 +55,22 @@ def test_balanced_designs_have_exact_t_tests(method):
 
 
 @pytest.mark.parametrize("weights", [None, "w"])
-@pytest.mark.parametrize("formula", ["y ~ x + (x | g)", "y ~ x + (x || g)", "y ~ x + (1 | g/x)"])
+@pytest.mark.parametrize(
+    "formula",
+    [
+        "y ~ x + (x | g)",
+        "y ~ x + (x || g)",
+        "y ~ x + (1 | g/x)",
+        "y ~ x + (x | g) + (1 | h)",
+        "y ~ x + (1 | g) + (x | h) + (0 + x | g)",
+        "y ~ x + (1 | k/g/x) + (1 | h)",
+    ],
+)
 def test_derivatives_by_blocks_are_those_of_v_written_out(formula, weights):
     table = balanced(J=9, n=4).iloc[:-2]
     table["x"] //= 2
+    table["h"], table["k"] = np.arange(len(table)) * 7 % 5, table["g"] // 3
+    table["y"] += np.random.default_rng(9).normal(size=5)[table["h"]]
     table["w"] = np.linspace(0.5, 2.0, len(table))
     fit = ml.lmm(formula, table, weights=weights)
     w = np.ones(fit.n_obs) if weights is None else fit.weights

@@ -1,6 +1,6 @@
-r"""REML in closed form where every group has the same rows, for labs that refit while you drag.
+r"""One-way REML in closed form, or of one number: for labs that refit while you drag.
 
-Same design matrix Z (n rows, q columns, own intercept) in each of J groups,
+**Balanced.** Same design matrix Z (n rows, q columns, own intercept) in each of J groups,
 ``y_j = Z (beta + b_j) + e_j``. Each group's own least squares coefficients ``c_j`` and its residual
 sum of squares are sufficient, and independent:
 
@@ -20,16 +20,26 @@ between them (B) alone: with ``lambda = sigma^2 / (sigma^2 + n sigma_b^2)`` in (
 
 a blend of the slope within, ``W_xy / W_xx``, and the slope between, ``B_xy / B_xx``.
 
+**Groups of any size** ``n_j`` with a random intercept alone: with ``g = sigma_b^2 / sigma^2`` and
+``v_j = 1 + n_j g``, up to a constant,
+
+.. math:: -2 \log L = (N - 1) \log\Big(W + \sum_j n_j (\bar y_j - \mu)^2 / v_j\Big)
+          + \sum_j \log v_j + \log \sum_j n_j / v_j,
+
+where W is the sum of squares within groups and mu the generalised least squares mean.
+
 References
 ----------
 Amemiya (1985), "What should be done when an estimated between-group covariance matrix is not
 nonnegative definite?", The American Statistician 39, 112-117.
 Maddala (1971), "The use of variance components models in pooling cross section and time series
 data", Econometrica 39, 341-358.
+Searle, Casella and McCulloch (1992), *Variance Components*, section 3.8.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -155,13 +165,7 @@ def random_intercept(
         return nu * np.log(rss) - (n_groups - 1) * log_lambda + np.log(total.xx)
 
     # One number to be found, on a log scale; there can be two valleys, so look everywhere first.
-    grid = np.linspace(-16.0, 0.0, 161)
-    for _ in range(6):
-        best = int(criterion(grid).argmin())
-        low, high = grid[max(best - 1, 0)], grid[min(best + 1, grid.size - 1)]
-        grid = np.linspace(low, high, 41)
-    log_lambda = float(grid[criterion(grid).argmin()])
-    weight = float(np.exp(log_lambda))
+    weight = float(np.exp(_lowest(criterion, -16.0, 0.0, (161, *(41,) * 6))))
     total = within.plus(between, weight)
     sigma2 = (total.yy - total.xy**2 / total.xx) / nu
     return RandomIntercept(
@@ -174,3 +178,39 @@ def random_intercept(
 
 def _sums(x: Array, y: Array) -> SumsOfSquares:
     return SumsOfSquares(float(np.sum(x * x)), float(np.sum(x * y)), float(np.sum(y * y)))
+
+
+def reml_icc(size: NDArray, mean: Array, within: float) -> float:
+    """Estimate the ICC, g / (1 + g), by REML; 0 where the variance between is estimated as 0.
+
+    Parameters
+    ----------
+    size, mean : ndarray (J,)
+        Rows and mean of each group.
+    within : float
+        Sum of squares of all rows about their group's mean.
+    """
+    icc = _lowest(lambda at: reml_criterion(at, size, mean, within), 0.0, 0.99, (101,) * 3)
+    # A rounding error above 0 is 0: the criterion is flat there to the last digit.
+    return icc if icc > 1e-5 else 0.0
+
+
+def reml_criterion(icc: Array, size: NDArray, mean: Array, within: float) -> Array:
+    """Return -2 log restricted likelihood at each ICC, up to a constant."""
+    v = 1 + np.outer(icc / (1 - icc), size)
+    mu = (size * mean / v).sum(axis=1) / (size / v).sum(axis=1)
+    misfit = within + (size * (mean - mu[:, None]) ** 2 / v).sum(axis=1)
+    return (
+        (size.sum() - 1) * np.log(misfit) + np.log(v).sum(axis=1) + np.log((size / v).sum(axis=1))
+    )
+
+
+def _lowest(
+    criterion: Callable[[Array], Array], low: float, high: float, points: Sequence[int]
+) -> float:
+    """Where a function of one number is lowest, on a grid that is made finer each time."""
+    for n in points:
+        grid = np.linspace(low, high, n)
+        best = int(criterion(grid).argmin())
+        low, high = grid[max(best - 1, 0)], grid[min(best + 1, n - 1)]
+    return float(grid[best])
