@@ -68,9 +68,9 @@ def scoring(
     Source: McCullagh and Nelder (1989), section 2.5.
     """
 
-    def deviance(beta: Array) -> float:
+    def deviance(eta: Array) -> float:
         with np.errstate(all="ignore"):
-            l = family.loglik(y, offset + X @ beta, weights, 1.0).sum()
+            l = family.loglik(y, eta, weights, 1.0).sum()
         return -2 * float(l) if np.isfinite(l) else np.inf
 
     def scored(eta: Array) -> Array:
@@ -86,20 +86,20 @@ def scoring(
     w = np.broadcast_to(np.asarray(weights, dtype=float), y.shape)
     near = family.link.eta(family.start_mu(y, w))
     beta = scored(near)
-    lowest = deviance(beta)
-    onto_X = np.linalg.pinv(X.T @ X, hermitian=True)
+    lowest = deviance(offset + X @ beta)
     for level in _one_mean(family, y, w, offset, near):
-        flat = onto_X @ (X.T @ level)
-        now = deviance(flat)
-        if now < lowest:
-            beta, lowest = flat, now
+        if deviance(offset + level) < lowest:
+            flat = np.linalg.lstsq(X, level, rcond=None)[0]
+            now = deviance(offset + X @ flat)
+            if now < lowest:
+                beta, lowest = flat, now
     if not np.isfinite(lowest):
         return beta, False
     for _ in range(max_steps):
         step = scored(offset + X @ beta) - beta
         for halving in range(20):
             candidate = beta + step / 2**halving
-            now = deviance(candidate)
+            now = deviance(offset + X @ candidate)
             if now <= lowest + 1e-9 * abs(lowest):
                 break
         else:

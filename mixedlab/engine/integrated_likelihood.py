@@ -52,8 +52,8 @@ from mixedlab.engine.terms import RandomTerm
 
 Array = NDArray[np.float64]
 
-_NEWTON_STEPS = 100
-_STUCK = 1e-6  # gain of a step that promised more: the mode lies at the end of the mean's range
+_NEWTON_STEPS = 60
+_STUCK = 1e-4  # of what a step promised: the mode lies at the end of the mean's range
 
 
 class Factor(Protocol):
@@ -285,7 +285,7 @@ class IntegratedLikelihood:
                 if not np.isfinite(value).all():
                     return None
                 moved = self._halve(V, fixed, u, step, value, dispersion)
-                if moved is None or (moved[2] - value).max() < _STUCK:
+                if moved is None or (moved[2] - value).max() < _STUCK * worst:
                     return None
                 u, eta, value = moved
             else:
@@ -300,7 +300,7 @@ class IntegratedLikelihood:
     ) -> tuple[Array, Array, Array] | None:
         """Shorten the step in those blocks whose f would fall."""
         length = np.ones(u.shape[1])
-        for _ in range(30):
+        for _ in range(20):
             new = u + length * step
             eta = fixed + V.spread(new)
             now = self._penalised(V, eta, new, dispersion)

@@ -31,6 +31,7 @@ Array = NDArray[np.float64]
 _DIFFERENCE = 0.01  # step of the differences, in standard errors
 _NEAR = 1e-5  # fall of the function below which quasi-Newton steps leave off
 _DONE = 1e-9  # fall below which Newton's step is not worth taking
+_MOST = 30  # evaluations for each parameter, five more counted, after which no round begins
 _STALLED = 10  # steps in a row that kept less than a thousandth of their promise: an edge is near
 
 
@@ -151,7 +152,8 @@ def minimise(
         if gain <= 10 * noise:
             converged = True
             break
-        if before - at.value < 1e-7 * (1 + abs(before)):  # no way on: at the edge of the range
+        # no way on, or none worth it: at the edge of the range
+        if before - at.value < 1e-7 * (1 + abs(before)) or count > _MOST * (x.size + 5):
             break
     return Minimum(x, at, hessian, converged, count)
 

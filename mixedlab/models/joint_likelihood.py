@@ -78,6 +78,11 @@ class JointLikelihood:
             return GroupedLikelihood(self.family, self.y, self.X, self.terms, *arrays, self.nagq)
         return CrossedLikelihood(self.family, self.y, self.X, self.terms, *arrays)
 
+    @cached_property
+    def _by_laplace(self) -> JointLikelihood:
+        """The same model by Laplace's approximation."""
+        return self if self.nagq == 1 or not self.terms else replace(self, nagq=1)
+
     # --- values
 
     def at(self, user: Array, gradient: bool = True, near: Evaluation | None = None) -> Evaluation:
@@ -182,7 +187,7 @@ class JointLikelihood:
         def start(sd: list[Array], rest: Array) -> tuple[Array, JointEvaluation]:
             theta = self.vector.layout.pack([np.diag(s / np.sqrt(s.size)) for s in sd])
             x = np.append(theta * self.vector.scale[:n_theta], rest)
-            return x, self.evaluate(x)
+            return x, self._by_laplace.evaluate(x)
 
         sd, rest = self._first_deviations(plain)
         x, at = start(sd, rest)
@@ -197,7 +202,7 @@ class JointLikelihood:
             if np.isfinite(at.value):
                 yield x, at
         x = np.append(np.zeros(n_theta), plain)
-        yield x, self.evaluate(x)
+        yield x, self._by_laplace.evaluate(x)
 
     def _first_deviations(self, plain: Array) -> tuple[list[Array], Array]:
         """Moment estimates of each term's standard deviations, and beta and dispersion for them."""
@@ -242,12 +247,16 @@ class JointLikelihood:
         """
         if start is not None:
             x = self.vector.from_user(start)
-            return self._maximise_from(x, self.evaluate(x), prove)
+            return self._maximise_from(x, self._by_laplace.evaluate(x), prove)
         best, floor = None, self.without_effects[1].value
         for x, at in self._starts():
             found = self._maximise_from(x, at, prove)
+            # two that end alike short of a maximum are at the edge of what the data allow
+            alike = best is not None and abs(found.value - best.value) < 0.1
             if best is None or found.value < best.value - 1e-7:
                 best = found
+            if alike and not best.converged and best.value <= floor + 1e-6:
+                break
             poor = not best.converged or best.value > floor + 1e-6
             if not poor and not (self._may_have_two_maxima and self._is_singular(best.x)):
                 break
@@ -265,22 +274,21 @@ class JointLikelihood:
         )
 
     def _maximise_from(self, x: Array, at: JointEvaluation, prove: bool) -> Minimum:
-        """The maximum that is reached from x."""
+        """The maximum that is reached from x, where ``at`` is Laplace's evaluation."""
         hessian = None
-        if self.nagq > 1 and self.terms:  # start from Laplace's maximum, at a fraction of the cost
-            rough = replace(self, nagq=1)
-            first = rough.evaluate(x)
-            hessian = rough.curvature(x, first)
+        if self._by_laplace is not self:  # its maximum costs a fraction of quadrature's
+            rough = self._by_laplace
+            hessian = rough.curvature(x, at)
             if prove:
-                found = minimise(rough.evaluate, x, hessian, near=first, rounds=1)
+                found = minimise(rough.evaluate, x, hessian, near=at, rounds=1)
                 top, top_at, hessian = found.x, found.at, found.hessian
             else:
-                top, top_at = descend(rough.evaluate, x, hessian, near=first)
+                top, top_at = descend(rough.evaluate, x, hessian, near=at)
             there = self.evaluate(top, top_at)
-            if there.value <= at.value:
+            if np.isfinite(there.value):
                 x, at = top, there
             else:
-                hessian = None
+                at, hessian = self.evaluate(x, at), None
         if hessian is None or not np.isfinite(hessian).all():
             hessian = self.curvature(x, at)
         if prove:
