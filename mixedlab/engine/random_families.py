@@ -42,6 +42,8 @@ lambda is estimated by that (extended quasi-likelihood). Inverse-gamma effects n
 ``2 (log nu - digamma(nu))`` with nu = 1/scale: under a log link v has a variance of at most
 pi^2/6 however large lambda is, so that the approximation soon asks for more than there can be.
 
+The families are one file because each is a row of that table, read beside the others.
+
 Source: Lee and Nelder (1996), "Hierarchical generalized linear models", JRSS B 58:619; Lee,
 Nelder and Pawitan, *Generalized Linear Models with Random Effects* (2017), chapter 6. The
 inverse gamma's psi and scale of the table belong to v = log u; the book's belong to v = -1/u.
@@ -59,12 +61,12 @@ from scipy.special import (
     expit,
     gammainccinv,
     gammaincinv,
-    gammaln,
     ndtri,
     polygamma,
     psi,
 )
 
+from mixedlab.engine.special_functions import log_constant, log_cosh, shape_of_mean_deviance
 from mixedlab.errors import MixedlabError, nearest
 
 Array = NDArray[np.float64]
@@ -390,36 +392,6 @@ class _Beta(RandomFamily):
 
     def variance_of_v(self, lam):
         return 2 * _trigamma(0.5 / lam)
-
-
-def log_constant(a: Array) -> Array:
-    """Return ``a log a - a - log Gamma(a)``, without cancellation for large a (Stirling)."""
-    small, large = np.minimum(a, 100.0), np.maximum(a, 100.0)
-    direct = small * np.log(small) - small - gammaln(small)
-    series = 0.5 * np.log(large / (2 * np.pi)) - 1 / (12 * large) + 1 / (360 * large**3)
-    return np.where(np.asarray(a) < 100, direct, series)
-
-
-def shape_of_mean_deviance(mean: Array) -> Array:
-    """Shape nu of a gamma whose mean deviance 2 (log nu - digamma(nu)) is ``mean``.
-
-    Newton's method in 1/nu from an approximation within 2 % (Minka 2002, "Estimating a gamma
-    distribution"), which is exact where nu is large and its correction would cancel.
-    """
-    s = np.maximum(np.asarray(mean) / 2, 1e-300)
-    first = (3 - s + np.sqrt((s - 3) ** 2 + 24 * s)) / (12 * s)
-    nu = np.minimum(first, 1e6)
-    for _ in range(5):
-        excess = np.log(nu) - psi(nu) - s
-        nu = 1 / (1 / nu + excess / (nu**2 * (1 / nu - polygamma(1, nu))))
-    return np.where(first < 1e6, nu, first)
-
-
-def log_cosh(x: Array) -> Array:
-    """Log of the hyperbolic cosine, exact near 0 and without overflow."""
-    near = np.clip(x, -1, 1)
-    far = np.abs(x) + np.log1p(np.exp(-2 * np.abs(x))) - np.log(2)
-    return np.where(np.abs(x) < 1, 0.5 * np.log1p(np.sinh(near) ** 2), far)
 
 
 def _trigamma(x: float) -> float:

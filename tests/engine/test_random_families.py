@@ -9,10 +9,9 @@ from mixedlab.engine.random_families import (
     LARGEST_LAMBDA,
     RANDOM_FAMILIES,
     RECIPROCAL,
-    log_constant,
-    log_cosh,
     random_family,
 )
+from mixedlab.engine.special_functions import log_constant, log_cosh
 from mixedlab.errors import MixedlabError
 
 LAMBDAS = [0.02, 0.3, 1.7]

@@ -26,10 +26,10 @@ from mixedlab.engine import blocks
 from mixedlab.engine.families import Family
 from mixedlab.engine.many_responses import Groups
 from mixedlab.engine.random_families import RandomFamily
+from mixedlab.models.hglm.augmented_system import NO_VARIANCE
 from mixedlab.models.hglm.h_likelihood import (
     LEAP,
     MAX_STEPS,
-    NO_VARIANCE,
     PATIENCE,
     PROGRESSION,
     REACH,
