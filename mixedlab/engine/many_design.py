@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from mixedlab.engine import blocks
 from mixedlab.engine.layout import lower_triangle
@@ -60,7 +60,15 @@ class Design:
     ``count`` (C, 1) how many levels a class has, and ``kind`` (J,) the class of each level.
     """
 
-    def __init__(self, X, index, Z, sizes, reml, weights) -> None:
+    def __init__(
+        self,
+        X: Array,
+        index: Indices,
+        Z: Array,
+        sizes: tuple[int, ...],
+        reml: bool,
+        weights: ArrayLike | None,
+    ) -> None:
         self.sizes, self.reml = sizes, reml
         order = np.argsort(index, kind="stable")
         self.order = None if np.array_equal(order, np.arange(index.size)) else order

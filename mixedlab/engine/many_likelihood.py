@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from mixedlab.engine import blocks
 from mixedlab.engine.blocks import factor, solve
+from mixedlab.engine.families import Family
 from mixedlab.engine.layout import lower_triangle
 from mixedlab.engine.many_responses import Groups, Responses, merge_groups, responses
 from mixedlab.engine.quadrature import product_rule
@@ -59,7 +60,18 @@ class ManyLikelihoods:
         different ``nagq`` if ``like`` is given.
     """
 
-    def __init__(self, family, y, X, index, Z, sizes, weights, offset, nagq=1) -> None:
+    def __init__(
+        self,
+        family: Family,
+        y: Array,
+        X: Array,
+        index: Indices,
+        Z: Array,
+        sizes: tuple[int, ...],
+        weights: Array | float,
+        offset: Array,
+        nagq: int = 1,
+    ) -> None:
         order = np.argsort(index, kind="stable")
         self.family, self.groups = family, Groups(np.bincount(index))
         w = np.broadcast_to(weights, len(y)) * 1.0
