@@ -88,7 +88,7 @@ def test_reader_uses_the_lab(running):
     lab.new_sample()
     lab.step_back_and_reset()
     lab.replicate_and_stop()
-    lab.try_presets()
+    lab.try_goals()
     lab.move_a_handle()
 
 
@@ -106,6 +106,17 @@ def test_copied_state_is_a_line_of_python(running):
     line = lab.copy_link()
     assert line.startswith(f'ml.lab("{NAME}"')
     compile(line, "copied", "eval")
+
+
+def test_a_restarted_python_is_told(running):
+    """Last of the notebook's tests: afterwards its lab is dead."""
+    lab = OpenLab(running.locator('[data-ml="lab"]'))
+    running.get_by_role("menuitem", name="Kernel", exact=True).click()
+    running.get_by_text("Restart Kernel…", exact=True).click()
+    running.get_by_role("button", name="Restart", exact=True).click()
+    status = lab.part("status-text")
+    expect(status).to_have_text("Python has stopped: run the cell again.", timeout=30_000)
+    expect(lab.root).to_have_attribute("data-phase", "failed")
 
 
 def test_pages_become_notebooks_with_their_labs(tmp_path):
