@@ -40,6 +40,8 @@ NPM_PACKAGES = {
         "FHfa+lmNjQZfJz1q8wKqIDwC6DExcHt/pkjNQb09a3NPjCKg2rhu5qb2S4r76ASyFNNtuFooJpZe37OgudVGtQ==",
     ),
 }
+# What drives Firefox in the tests, with what it needs in turn; nothing of it is in the site.
+FIREFOX_DRIVER = "puppeteer-core@25.16.0"
 # The packages that a lab may import, each with what it needs in turn.
 ENGINE_PACKAGES = {
     "numpy": ("numpy",),
@@ -126,6 +128,18 @@ def npm_package(name: str) -> Path:
             shutil.unpack_archive(archive, work)
             archive.unlink()
     return target / "package"
+
+
+def firefox_driver() -> Path:
+    """Return a folder in which Node finds the driver of Firefox, installed by npm."""
+    target = cache_dir() / "npm" / FIREFOX_DRIVER.replace("@", "-")
+    with filled_once(target) as work:
+        if work:
+            say(f"npm package {FIREFOX_DRIVER} ...")
+            (work / "package.json").write_text('{"private": true}')
+            options = ("--silent", "--ignore-scripts", "--no-audit", "--no-fund")
+            node("install", *options, FIREFOX_DRIVER, program="npm", cwd=work)
+    return target
 
 
 def pyodide_lock() -> dict:

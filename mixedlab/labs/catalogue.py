@@ -1,8 +1,8 @@
 """The labs there are, found by their files.
 
-A module of this folder that assigns ``LAB = Lab(...)`` is a lab; its file name, with hyphens
-for underscores, is the lab's name. A lab is imported when it is asked for and not before, so
-that a page with one lab loads one.
+A module of this folder that assigns ``LAB = Lab(name="...", ...)`` is a lab of that name; its file
+may have another one. A lab is imported when it is asked for and not before, so that a page with one
+lab loads one.
 """
 
 from __future__ import annotations
@@ -21,19 +21,22 @@ if TYPE_CHECKING:
 
     from mixedlab.labs.kit.widget import LabWidget
 
-_HOLDS_A_LAB = re.compile(r"^LAB(: Lab)? = Lab\(", re.MULTILINE)
+_LAB = re.compile(r'^LAB(: Lab)? = Lab\(\s*name="(?P<name>[\w-]+)"', re.MULTILINE)
+
+
+def names() -> tuple[str, ...]:
+    """Names of all labs, in alphabetical order, without importing them."""
+    return tuple(sorted(_modules()))
 
 
 @cache
-def names() -> tuple[str, ...]:
-    """Names of all labs, in alphabetical order, without importing them."""
-    return tuple(
-        sorted(
-            entry.name.removesuffix(".py").replace("_", "-")
-            for entry in files("mixedlab.labs").iterdir()
-            if entry.name.endswith(".py") and _HOLDS_A_LAB.search(entry.read_text("utf-8"))
-        )
-    )
+def _modules() -> dict[str, str]:
+    """Return the module that holds each lab, by the lab's name."""
+    found = {}
+    for entry in files("mixedlab.labs").iterdir():
+        if entry.name.endswith(".py") and (match := _LAB.search(entry.read_text("utf-8"))):
+            found[match["name"]] = f"mixedlab.labs.{entry.name.removesuffix('.py')}"
+    return found
 
 
 def get(name: str) -> Lab:
@@ -48,7 +51,7 @@ def get(name: str) -> Lab:
         nearest = get_close_matches(str(name).lower().replace("_", "-"), names(), n=1, cutoff=0.5)
         hint = f"Did you mean {nearest[0]!r}?" if nearest else f"There are: {', '.join(names())}."
         raise ValueError(f"There is no lab {name!r}. {hint}")
-    return import_module(f"mixedlab.labs.{name.replace('-', '_')}").LAB
+    return import_module(_modules()[name]).LAB
 
 
 def lab(name: str | Lab | None = None, **state: Any) -> LabWidget | pd.DataFrame:

@@ -114,6 +114,12 @@ class OpenLab:
         if fold.get_attribute("open") is None:
             fold.locator("summary").click()
 
+    def close_folds(self) -> None:
+        """Close the boxes over the picture."""
+        self.root.evaluate(
+            "(root) => root.querySelectorAll('.ml-fold').forEach((f) => f.open = false)"
+        )
+
     def reach(self, field: str) -> None:
         """Open the box of further controls where a control is in it."""
         if field not in self.lab.main_controls:
@@ -242,6 +248,7 @@ class OpenLab:
         handles = self.root.locator(".ml-panels .ml-handle[tabindex='0']:visible")
         if not handles.count():
             return
+        self.close_folds()
         handle = handles.first
         handle.scroll_into_view_if_needed()
         before = handle.get_attribute("aria-valuetext")

@@ -106,7 +106,8 @@ def test_hostile_link_does_no_harm(page, url, name):
         texts = [HOSTILE[(first + i) % len(HOSTILE)] for i in range(len(fields))]
         query = "&".join(f"{f}={quote(t)}" for f, t in zip(fields, texts, strict=True))
         lab = open_lab(page, url, name, f"#{name}?{query}")
-        lab.part("skip").click()
+        if lab.stage == "data":  # some of the texts are places that a bet may have
+            lab.part("skip").click()
         lab.part("new-sample").click()
         drawn = lab.settled(lambda s: True)
 

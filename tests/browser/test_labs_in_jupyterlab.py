@@ -60,7 +60,10 @@ def jupyterlab(tmp_path_factory):
             yield address
         finally:
             server.terminate()
-            server.wait(20)
+            try:
+                server.wait(40)
+            except subprocess.TimeoutExpired:
+                server.kill()
 
 
 @pytest.fixture(scope="module")
@@ -113,7 +116,7 @@ def test_a_restarted_python_is_told(running):
     lab = OpenLab(running.locator('[data-ml="lab"]'))
     running.get_by_role("menuitem", name="Kernel", exact=True).click()
     running.get_by_text("Restart Kernel…", exact=True).click()
-    running.get_by_role("button", name="Restart", exact=True).click()
+    running.locator(".jp-Dialog .jp-mod-accept").click()
     status = lab.part("status-text")
     expect(status).to_have_text("Python has stopped: run the cell again.", timeout=30_000)
     expect(lab.root).to_have_attribute("data-phase", "failed")

@@ -151,13 +151,16 @@ class LabView {
     }, LOST_AFTER);
   }
 
-  // Jupyter tells that the line to Python was cut, or is there again.
-  lineChanged() {
-    this.cut = !this.cut;
-    clearTimeout(this.slow);
-    const text = "Python has stopped: run the cell again.";
-    this.showStatus(this.cut ? { phase: "failed", text } : { phase: "ready" });
-    if (this.cut) this.part("retry").hidden = true;
+  // A widget does not outlive its Python. JupyterLab says when that stops; elsewhere silence tells.
+  watchPython() {
+    this.kernel = this.model.widget_manager?.kernel;
+    this.heard = (_, status) => {
+      if (!["restarting", "autorestarting", "terminating", "dead"].includes(status)) return;
+      clearTimeout(this.slow);
+      this.showStatus({ phase: "failed", text: "Python has stopped: run the cell again." });
+      this.part("retry").hidden = true;
+    };
+    this.kernel?.statusChanged?.connect(this.heard);
   }
 
   answered() {
@@ -345,8 +348,7 @@ class LabView {
       this.change(values, "trait");
     };
     for (const field of this.fields) this.model.on(`change:${field}`, this.followTrait);
-    this.followLine = () => this.lineChanged();
-    this.model.on("comm_live_update", this.followLine);
+    this.watchPython();
   }
 
   writeTraits(state) {
@@ -361,7 +363,7 @@ class LabView {
     this.undo.abort();
     this.requests.close();
     for (const field of this.fields) this.model.off(`change:${field}`, this.followTrait);
-    this.model.off("comm_live_update", this.followLine);
+    this.kernel?.statusChanged?.disconnect(this.heard);
     for (const { plot } of this.plots.values()) plot?.close();
     this.replicates?.close();
     clearTimeout(this.speaking);

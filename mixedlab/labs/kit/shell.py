@@ -20,6 +20,7 @@ from mixedlab.labs.kit.lab import Control, Lab
 from mixedlab.labs.kit.protocol import is_whole
 from mixedlab.labs.kit.scene import Mark, Panel, Scene, Stage
 from mixedlab.labs.kit.svg import swatch
+from mixedlab.labs.kit.words import number
 
 # A choice whose options do not fit into one row becomes a drop-down list.
 MOST_SEGMENT_LETTERS = 40
@@ -141,7 +142,8 @@ def _gate(lab: Lab, scenes: list[Scene]) -> str:
         way = f'<div class="ml-options">{way}</div>'
     else:
         way = (
-            '<div class="ml-options"><output class="ml-wager" data-ml="wager"></output>'
+            '<div class="ml-options"><output class="ml-wager" data-ml="wager">'
+            f"{_(wager(lab))}</output>"
             '<button type="button" class="ml-button ml-call" data-ml="bet-done" disabled>'
             "That is my bet</button></div>"
         )
@@ -160,6 +162,16 @@ def _gate(lab: Lab, scenes: list[Scene]) -> str:
         f'{truth}<button type="button" class="ml-quiet" data-ml="again" disabled>Bet again'
         "</button></div></div>"
     )
+
+
+def wager(lab: Lab) -> str:
+    """Return where the handles of a bet stand at first, in words: as in ``front/bet.js``."""
+    bet = lab.question
+    field = getattr(bet, "field", "")
+    start = getattr(lab.state(), field) if field else bet.start
+    places = start if isinstance(start, (list, tuple)) else [start]
+    digits = len(f"{bet.step:.10f}".rstrip("0").partition(".")[2])
+    return f"{bet.label}: " + ", ".join(number(v, digits) + bet.unit for v in places)
 
 
 def _picture(lab: Lab, scenes: list[Scene], pictures: Mapping[str, str]) -> str:
