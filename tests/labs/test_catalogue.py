@@ -36,7 +36,7 @@ def test_a_mistyped_name_gets_the_nearest():
 def test_without_a_name_the_labs_are_listed():
     table = ml.lab()
     assert tuple(table.index) == catalogue.names()
-    assert table.loc["regression-to-the-mean", "title"] == "Regression to the mean"
+    assert table.loc["three-poolings", "title"] == "Three poolings"
 
 
 def test_a_lab_of_ones_own_can_be_shown():
