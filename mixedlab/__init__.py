@@ -37,7 +37,7 @@ _HOME_OF = {
     "diagnose": "diagnosis",
     "replicate": "inference.replication",
     # labs and exercises
-    "lab": "labs.catalogue",
+    "lab": "labs.opening",
     "check": "answers",
 }
 _SUBPACKAGES = ("simulate", "pictures")

@@ -12,14 +12,8 @@ from difflib import get_close_matches
 from functools import cache
 from importlib import import_module
 from importlib.resources import files
-from typing import TYPE_CHECKING, Any
 
 from mixedlab.labs.kit.lab import Lab
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-    from mixedlab.labs.kit.widget import LabWidget
 
 _LAB = re.compile(r'^LAB(: Lab)? = Lab\(\s*name="(?P<name>[\w-]+)"', re.MULTILINE)
 
@@ -52,35 +46,3 @@ def get(name: str) -> Lab:
         hint = f"Did you mean {nearest[0]!r}?" if nearest else f"There are: {', '.join(names())}."
         raise ValueError(f"There is no lab {name!r}. {hint}")
     return import_module(_modules()[name]).LAB
-
-
-def lab(name: str | Lab | None = None, **state: Any) -> LabWidget | pd.DataFrame:
-    """Show a lab in a notebook; without a name, list the labs.
-
-    Parameters
-    ----------
-    name : str or Lab, optional
-        ``"three-poolings"``, or a `Lab` of your own.
-    **state
-        Controls to set, as ``dial=0.4``; values are moved into the control's range.
-
-    Returns
-    -------
-    LabWidget or DataFrame
-        The live lab, whose controls are traits (``widget.dial``); or the table of labs.
-
-    Raises
-    ------
-    ValueError
-        Where there is no such lab.
-    TypeError
-        Where the lab has no such control.
-    """
-    if name is None:
-        import pandas as pd
-
-        titles = {known: get(known).title for known in names()}
-        return pd.DataFrame({"title": titles}).rename_axis("lab")
-    from mixedlab.labs.kit.widget import make_widget
-
-    return make_widget(name if isinstance(name, Lab) else get(name), **state)

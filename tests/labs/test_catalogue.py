@@ -6,10 +6,8 @@ from pathlib import Path
 
 import pytest
 
-import mixedlab as ml
 from mixedlab.labs import catalogue
 from mixedlab.labs.kit.bet import Choice
-from tests.labs import every_mark
 
 FOLDER = Path(catalogue.__file__).parent
 
@@ -24,23 +22,6 @@ def test_labs_are_found_by_their_files():
 @pytest.mark.parametrize("name", catalogue.names())
 def test_a_lab_has_its_own_name(name):
     assert catalogue.get(name).name == name
-
-
-def test_a_mistyped_name_gets_the_nearest():
-    with pytest.raises(ValueError, match="Did you mean 'regression-to-the-mean'"):
-        ml.lab("regresion_to_the_mean")
-    with pytest.raises(ValueError, match=r"There are: .*regression-to-the-mean"):
-        ml.lab("xyz")
-
-
-def test_without_a_name_the_labs_are_listed():
-    table = ml.lab()
-    assert tuple(table.index) == catalogue.names()
-    assert table.loc["three-poolings", "title"] == "Three poolings"
-
-
-def test_a_lab_of_ones_own_can_be_shown():
-    assert ml.lab(every_mark.LAB, height=1.5).height == 1.5
 
 
 def test_serving_one_lab_loads_neither_the_others_nor_what_it_does_not_need():
