@@ -75,6 +75,11 @@ class Kind:
             "conjugate": conjugate,
         }[model]
 
+    def short_name_of(self, model: str) -> str:
+        """What a model's row is called."""
+        names = {"observation": f"{self.row} effects", "normal": f"{self.group} effects"}
+        return names.get(model) or self.name_of(model)
+
     def draw(self, draws: Draws, mu: Array, *place: NDArray) -> Array:
         """Draw a response for each mean."""
         if self.family == "poisson":
@@ -100,7 +105,7 @@ class Kind:
         )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Sample:
     """One data set: y (n,), X (n, 3) and the group of each row; and how it was made."""
 
@@ -244,7 +249,7 @@ def _kinds() -> dict[str, Kind]:
             counts, np.arange(-0.5, 22),
             Axis("ticks on a chick", -0.5, 21.5,
                  [*((float(k), str(k)) for k in (0, 5, 10, 15)), (21.0, "21+")]),
-            _log_axis("mean (ticks)", 0.2, 100, (0.3, 1, 3, 10, 30, 100)),
+            _log_axis("mean (ticks)", 0.2, 100, (0.3, 1, 3, 10, 30)),
             _log_axis("variance (ticks squared)", 0.1, 5000, (0.1, 1, 10, 100, 1000)),
             True,
         ),
@@ -263,7 +268,7 @@ def _kinds() -> dict[str, Kind]:
             sizes, np.concatenate([[0.2 - step], np.log10(sizes), [1.7 + step]]),
             Axis("camber (0.001 in/in)", 0.2 - step, 1.7 + step,
                  [(float(np.log10(t)), str(t)) for t in (2, 5, 10, 20, 50)]),
-            _log_axis("mean (0.001 in/in)", 1, 100, (1, 3, 10, 30, 100)),
+            _log_axis("mean (0.001 in/in)", 1, 100, (1, 3, 10, 30)),
             _log_axis("variance (its square)", 0.05, 5000, (0.1, 1, 10, 100, 1000)),
             True,
         ),
