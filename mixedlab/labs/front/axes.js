@@ -35,7 +35,7 @@ function drawX(group, axis, ticks, x, at, width, em) {
   for (const [value, label] of ticks) {
     element("path", "ml-tick", group).setAttribute("d", `M${x(value)} ${at}v4`);
     const half = em((label.length * CHARACTER) / 2);
-    const place = Math.min(x(value), width - half);
+    const place = Math.max(half, Math.min(x(value), width - half));
     if (place - half < free) continue;
     free = place + half + em(0.4);
     write(group, label, place, at + em(1.35), "middle");

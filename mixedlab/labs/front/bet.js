@@ -46,6 +46,7 @@ export class Bet {
   }
 
   wager() {
+    if (this.bet.kind === "curve") return `${this.bet.label}: drag the points`;
     const values = this.bet.field ? [this.host.stateNow()[this.bet.field]] : this.values;
     return `${this.bet.label}: ${values.map((v) => this.say(v)).join(", ")}`;
   }

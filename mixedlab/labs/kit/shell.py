@@ -15,7 +15,7 @@ from html import escape
 from itertools import chain
 from typing import get_args
 
-from mixedlab.labs.kit.bet import Choice
+from mixedlab.labs.kit.bet import Choice, Curve
 from mixedlab.labs.kit.lab import Control, Lab
 from mixedlab.labs.kit.protocol import is_whole
 from mixedlab.labs.kit.scene import Mark, Panel, Scene, Stage
@@ -167,11 +167,12 @@ def _gate(lab: Lab, scenes: list[Scene]) -> str:
 def wager(lab: Lab) -> str:
     """Return where the handles of a bet stand at first, in words: as in ``front/bet.js``."""
     bet = lab.question
+    if isinstance(bet, Curve):
+        return f"{bet.label}: drag the points"
     field = getattr(bet, "field", "")
     start = getattr(lab.state(), field) if field else bet.start
-    places = start if isinstance(start, (list, tuple)) else [start]
     digits = len(f"{bet.step:.10f}".rstrip("0").partition(".")[2])
-    return f"{bet.label}: " + ", ".join(number(v, digits) + bet.unit for v in places)
+    return f"{bet.label}: {number(start, digits)}{bet.unit}"
 
 
 def _picture(lab: Lab, scenes: list[Scene], pictures: Mapping[str, str]) -> str:

@@ -142,7 +142,7 @@ def _axes(panel: Panel, frame: Frame) -> Iterator[str]:
         yield f'<path class="ml-tick" d="M{_1(at)} {_1(base)}v4"/>'
         if at - half >= free:
             free = at + half + 0.4 * FONT
-            yield _text("ml-tick-label ml-middle", at, base + 1.35 * FONT, text)
+            yield _text("ml-tick-label ml-middle", max(at, half), base + 1.35 * FONT, text)
     if panel.x.label:
         middle = (frame.left + frame.right) / 2
         yield _text("ml-axis-label ml-middle", middle, base + 2.75 * FONT, panel.x.label)
