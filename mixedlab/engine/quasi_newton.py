@@ -142,18 +142,20 @@ def minimise(
                 x, at = moved
                 continue
         step, gain = _newton_step(hessian, at.gradient, free)
-        noise = _DONE + 1e-13 * abs(at.value)
+        noise, refused = _DONE + 1e-13 * abs(at.value), False
         if gain > noise:
             new_x = _above(x + step, lower)
             new = counted(new_x, at)
-            if new.value <= at.value + noise:
+            refused = not new.value <= at.value + noise
+            if not refused:
                 x, at = new_x, new
                 gain = _newton_step(hessian, at.gradient, _free(x, at.gradient, lower))[1]
         if gain <= 10 * noise:
             converged = True
             break
         # no way on, or none worth it: at the edge of the range
-        if before - at.value < 1e-7 * (1 + abs(before)) or count > _MOST * (x.size + 5):
+        stuck = refused and before - at.value < 1e-7 * (1 + abs(before))
+        if stuck or count > _MOST * (x.size + 5):
             break
     return Minimum(x, at, hessian, converged, count)
 

@@ -31,6 +31,7 @@ from mixedlab.models.hglm.integrated import BetaBinomial, Marginal, NoVariance, 
 
 Array = NDArray[np.float64]
 
+MANY_NODES = 121  # where the usual number does not do
 FEW_NODES, ROUGHLY = 31, 1e-4  # how exactly few nodes give the likelihood
 NO_GAIN = 1e-7  # of the log-likelihood, below which lambda is 0
 NO_VARIANCE = 1e-6  # of lambda times a typical level's information: below it lambda is 0
@@ -92,6 +93,11 @@ def fit_exact(data: HierarchicalData, marginal: Marginal, start: Array | None = 
     starts, root = _starts(data, without, start, least), _root(data, without)
     lower = np.append(np.full(without.x.size, -np.inf), least)
     full = _climb(exact, rough, starts, root, lower)
+    if rough is not None and full is not None and not full.converged:
+        # Effects may be so wide that the nodes are too few for value and gradient to agree.
+        marginal = Quadrature(data, MANY_NODES)
+        exact = Objective(data, marginal)
+        full = minimise(exact, full.x, full.hessian, lower=lower)
     gain = 0.0 if full is None or full.x[-1] <= least else without.value - full.value
     singular = bool(gain <= NO_GAIN)
     top, form = (without, null) if singular else (full, marginal)
