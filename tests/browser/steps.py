@@ -25,7 +25,9 @@ addEventListener("ml-drawn", (event) => { event.target.mlDrawn = event.detail; }
 """
 # The middles of all marks' items on the screen, by panel, mark and item.
 MIDDLES = """
-(root) => Object.fromEntries([...root.querySelectorAll("[data-ml=panel]")].map((panel) => [
+(root) => Object.fromEntries([...root.querySelectorAll("[data-ml=panel]")].filter(
+  (panel) => panel.querySelector(".ml-plot").clientHeight // a helper may be folded
+).map((panel) => [
   panel.dataset.panel,
   Object.fromEntries([...panel.querySelectorAll("g[data-mark]")].map((group) => [
     group.dataset.mark,
@@ -177,7 +179,7 @@ class OpenLab:
         shown = STAGES[: STAGES.index(self.stage) + 1]
         middles = self.root.evaluate(MIDDLES)
         for panel in own["panels"]:
-            for mark in panel["marks"]:
+            for mark in panel["marks"] if middles.get(panel["key"]) else ():
                 places = middles[panel["key"]][mark["key"]]
                 if mark["kind"] == "dots" and mark["stage"] in shown:
                     keys = mark["keys"] or map(str, range(len(mark["x"])))

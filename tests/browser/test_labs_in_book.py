@@ -140,7 +140,8 @@ def test_picture_and_words_stand_without_scripts(browser, url, name):
         page = context.new_page()
         page.goto(f"{url}{LABS[name]}.html")
         lab = page.locator(f'[data-ml="lab"][data-lab="{name}"]').first
-        for plot in lab.locator('[data-ml="panel"] [data-ml="plot"]').all():
+        open_plots = '[data-ml="panel"]:not([data-folded]) [data-ml="plot"]'
+        for plot in lab.locator(open_plots).all():
             picture = plot.locator("svg").first
             expect(picture).to_be_visible()
             assert picture.get_attribute("aria-label") or picture.locator("title, desc").count()

@@ -91,6 +91,7 @@ export class Plot {
   }
 
   draw(move, slow = false) {
+    if (!this.panel || !this.width) return; // a folded helper has no size yet
     this.layOut();
     const drawn = this.panel.marks.flatMap((mark) => [mark, numbersOf(mark)].filter(Boolean));
     this.motion.begin(move, slow);
