@@ -74,12 +74,13 @@ export class Gate {
     if (middle !== null) setText(this.view.part("said"), `The class: ${words}.`);
   }
 
-  // The reveal may move the state, and one watches.
+  // The reveal may move the state, and one watches; who has moved it meanwhile is left alone.
   revealMoves() {
     const { reveal } = this.description;
     if (!Object.keys(reveal).length) return;
+    const { lastChange } = this.view;
     setTimeout(() => {
-      if (this.stage !== 1) return;
+      if (this.stage !== 1 || this.view.lastChange !== lastChange) return;
       this.view.change(reveal, "reveal");
       this.fresh = true;
       this.view.slowly = true;
