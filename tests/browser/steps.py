@@ -149,7 +149,7 @@ class OpenLab:
         middle = box["y"] + box["height"] / 2
         share = (self.value(field) - control.low) / (control.high - control.low)
         goal = 0.2 if share > 0.5 else 0.8
-        thumb = 16
+        thumb = 24  # px, as in lab.css
         at = lambda part: box["x"] + thumb / 2 + part * (box["width"] - thumb)  # noqa: E731
         self.page.mouse.move(at(share), middle)
         self.page.mouse.down()
