@@ -6,26 +6,40 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from functools import lru_cache
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mixedlab.engine.closed_forms import reml_icc
-from mixedlab.labs.kit.lab import Lab, Preset, Question, Statistic, slider, toggle
-from mixedlab.labs.kit.scene import Axis, Bars, Cells, Dots, Lines, Mark, Panel, Scene, Texts
+from mixedlab.labs.kit.bet import Place
+from mixedlab.labs.kit.lab import Goal, Lab, Statistic, slider, toggle
+from mixedlab.labs.kit.scene import Scene
+from mixedlab.labs.kit.words import count, percent
+from mixedlab.labs.ranking_panels import (
+    curve_panel,
+    normal_numbers,
+    odds_panel,
+    rank_interval,
+    rank_of_first,
+    rank_probabilities,
+    ranks_panel,
+    span,
+    table_panel,
+    true_ranks,
+)
 from mixedlab.simulate.draws import Draws
 from mixedlab.simulate.scenario import Simulated
-from mixedlab.simulate.ward_years import wards
+from mixedlab.simulate.ward_years import draw_wards, wards
 
 Array = NDArray[np.float64]
 
 MEAN, SD = 70.0, 12.0  # points; SD: of one patient, differences between wards included
-LOW, HIGH = 50.0, 90.0  # of every axis of points
 REPLAYS = 1000
 POSTERIOR_DRAWS = 1000
-TALL = 0.3  # height of the bars above the table, as a share of the table's
+AT_MOST = (4, 8, 15, 30, 50, 80, 120, 160, 200)  # patients at which the curve is drawn
+AT_ONCE = 400_000  # patients drawn at once
 
 
 @dataclass(frozen=True)
@@ -65,18 +79,9 @@ class State:
 class Years:
     """Two years of all wards, and the top ward's true rank in 1000 replays of the first.
 
-    Attributes
-    ----------
-    size : ndarray (J,)
-    mean : ndarray (2, J)
-        Each ward's mean score, this year and next.
-    within : float
-        Sum of squares of this year's patients about their ward's mean.
-    truth : ndarray (2, J)
-    replayed : dict of ndarray (1000,)
-        True rank of the ward that is first by its own mean, and by its shrunken one.
-    posterior : ndarray (1000, J + 1)
-        Standard normal numbers, for the draws of ranks.
+    Patients (J,); mean scores and true means, this year and next (2, J); the sum of squares of this
+    year's patients about their ward's mean; the true rank (1000,) of the ward that is first by its
+    own mean and by its shrunken one; standard normal numbers (1000, J + 1) for draws of ranks.
     """
 
     size: NDArray[np.int_]
@@ -91,17 +96,8 @@ class Years:
 class Fits:
     """What a random-intercept model of this year says of the wards.
 
-    Attributes
-    ----------
-    icc : float
-    centre : float
-        Generalised least squares mean.
-    keep : ndarray (J,)
-        Share n / (n + lambda) of its distance that each ward keeps.
-    mean, sd : ndarray (J,)
-        Shrunken means with their conditional sds.
-    ranks : ndarray (J, J)
-        Probability that ward j has rank r + 1.
+    The ICC, the mean of all, the share n / (n + lambda) that each ward keeps (J,), shrunken means
+    with their conditional sds (J,), and the probability that ward j has rank r + 1 (J, J).
     """
 
     icc: float
@@ -125,7 +121,7 @@ def simulate(state: State) -> Years:
         float(residual @ residual),
         MEAN + made.truth["b"].T,
         replay(state),
-        _normal(state.seed, "posterior", POSTERIOR_DRAWS, state.wards + 1),
+        normal_numbers(state.seed, "posterior", POSTERIOR_DRAWS, state.wards + 1),
     )
 
 
@@ -149,37 +145,32 @@ def replay(state: State) -> dict[str, NDArray[np.int_]]:
     """
     error = state.sd_patient / np.sqrt(state.sizes)
     # Wards all alike keep their order by a hair, so that one of them is the best.
-    b = max(state.sd_ward, 1e-9) * _normal(state.seed, "replayed ward", REPLAYS, state.wards)
-    own = b + error * _normal(state.seed, "replayed mean", REPLAYS, state.wards)
+    b = max(state.sd_ward, 1e-9) * normal_numbers(state.seed, "replayed ward", REPLAYS, state.wards)
+    own = b + error * normal_numbers(state.seed, "replayed mean", REPLAYS, state.wards)
     keep = state.sd_ward**2 / (state.sd_ward**2 + error**2) if state.icc else 1.0
-    return {"own": _rank_of_first(own, b), "shrunken": _rank_of_first(keep * own, b)}
+    return {"own": rank_of_first(own, b), "shrunken": rank_of_first(keep * own, b)}
 
 
-def _rank_of_first(table: Array, b: Array) -> NDArray[np.int_]:
-    best = b[np.arange(len(b)), table.argmax(axis=1)]
-    return 1 + (b > best[:, None]).sum(axis=1)
-
-
-@lru_cache(maxsize=8)
-def _normal(seed: int, role: str, rows: int, columns: int) -> Array:
-    """Standard normal numbers; kept, since no other control than the number of wards moves them."""
-    return Draws(seed).normal(role, np.arange(rows)[:, None], np.arange(columns))
+def shrink(size: NDArray[np.int_], own: Array, within: float) -> tuple[float, float, Array, Array]:
+    """Return the ICC, the mean of all, the shares kept and the shrunken means."""
+    icc = reml_icc(size, own, within)
+    v = 1 + size * icc / (1 - icc)
+    centre = float((size / v) @ own / (size / v).sum())
+    keep = 1 - 1 / v
+    return icc, centre, keep, centre + keep * (own - centre)
 
 
 def fit(years: Years) -> Fits:
     """Fit this year's wards by REML, and draw their ranks from what the model knows."""
     size, own = years.size, years.mean[0]
-    icc = reml_icc(size, own, years.within)
+    icc, centre, keep, mean = shrink(size, own, years.within)
     ratio = icc / (1 - icc)  # of the variances between and within
     v = 1 + size * ratio
-    centre = float((size / v) @ own / (size / v).sum())
-    keep = size * ratio / v
     # REML's estimate of the residual variance, given the ratio.
     misfit = years.within + float((size / v) @ (own - centre) ** 2)
     variance = misfit / (size.sum() - 1)
     sd_centre = math.sqrt(variance / (size / v).sum())
     sd = np.sqrt(variance * ratio / v + ((1 - keep) * sd_centre) ** 2)
-    mean = centre + keep * (own - centre)
     return Fits(
         icc,
         centre,
@@ -190,50 +181,28 @@ def fit(years: Years) -> Fits:
     )
 
 
-def rank_probabilities(
-    mean: Array, keep: Array, variance: Array, sd_centre: float, z: Array
-) -> Array:
-    """Return the probability of each rank for each ward, by drawing all wards at once.
-
-    Parameters
-    ----------
-    mean, keep, variance : ndarray (J,)
-        Shrunken means, shares kept, and variances given the mean of all.
-    sd_centre : float
-        Standard error of the mean of all, which wards share.
-    z : ndarray (draws, J + 1)
-        Standard normal numbers.
-
-    Returns
-    -------
-    ndarray (J, J)
-        Row j: ward j; column r: rank r + 1. Each row and column sums to 1.
-    """
-    J = mean.size
-    # Where the variance is estimated as 0 all wards are alike, and every order is as likely.
-    spread = np.maximum(np.sqrt(variance), 1e-9)
-    drawn = mean + np.outer(z[:, J], (1 - keep) * sd_centre) + spread * z[:, :J]
-    order = np.argsort(-drawn, axis=1)
-    return np.stack([np.bincount(order[:, r], minlength=J) for r in range(J)], axis=1) / len(z)
+def best_by_patients(state: State) -> Array:
+    """Return in how many per cent the top ward is truly best, for each of ``AT_MOST``."""
+    shares = [np.mean(replay(replace(state, patients=n))["own"] == 1) for n in AT_MOST]
+    return 100 * np.array(shares)
 
 
 def scene(state: State, years: Years, fits: Fits) -> Scene:
-    """Describe the table, the ranks as distributions, and next year."""
-    order = np.argsort(-years.mean[0], kind="stable")
-    top, now, later = int(order[0]), years.mean[0], years.mean[1]
+    """Describe where the top ward truly stands, the table, and what more patients would do."""
+    top, now, later = int(years.mean[0].argmax()), years.mean[0], years.mean[1]
     first = {table: np.mean(rank == 1) for table, rank in years.replayed.items()}
     told = (
-        f"{state.wards} wards with {_range(years.size)} patients. Ward {top + 1} is first with "
-        f"{now[top]:.1f} points; the mean of all is {now.mean():.1f}."
+        f"{count(state.wards, 'ward')} with {span(years.size)} patients. Ward {top + 1} is first "
+        f"with {now[top]:.1f} points; the mean of all is {now.mean():.1f}."
     )
     outcome = (
         f"In {REPLAYS} replays of such a year the top ward was truly the best in "
-        f"{first['own']:.0%}, the top ward by shrunken means in {first['shrunken']:.0%}. Of this "
-        f"table the model says: ward {top + 1} is truly the best with probability "
-        f"{fits.ranks[top, 0]:.0%}, and its true rank is {_interval(fits.ranks[top])}. Its "
-        f"shrunken mean is {fits.mean[top]:.1f}."
+        f"{percent(first['own'])}, the top ward by shrunken means in {percent(first['shrunken'])}. "
+        f"Of this table the model says: ward {top + 1} is truly the best with probability "
+        f"{percent(fits.ranks[top, 0])}, and its true rank is {rank_interval(fits.ranks[top])}. "
+        f"Its shrunken mean is {fits.mean[top]:.1f}."
     )
-    place = f"number {_true_ranks(years)[top]}" if state.icc else "like every other"
+    place = f"number {true_ranks(years)[top]}" if state.icc else "like every other"
     next_rank = 1 + int((later > later[top]).sum())
     truth = (
         f"Ward {top + 1} is truly {place}, with {years.truth[0][top]:.1f} points. Next "
@@ -242,268 +211,23 @@ def scene(state: State, years: Years, fits: Fits) -> Scene:
     )
     return Scene(
         panels=[
-            _table_panel(years, fits, order),
-            _ranks_panel(years, fits, order),
-            _next_panel(state, years, fits, top),
+            odds_panel(years, REPLAYS),
+            table_panel(years, fits),
+            curve_panel(state, AT_MOST, best_by_patients(state), 100 * first["own"]),
+            ranks_panel(years, fits),
         ],
-        summary=f"{told} {outcome}",
-        summary_before=told,
-        outcome=outcome,
-        outcome_truth=truth,
-    )
+        ask=f"{count(state.wards, 'ward')} are ranked by the mean score of {span(years.size)} "
+        f"patients each. In {REPLAYS} such years, how often is the top ward truly the best?",
+        headline=f"top ward truly best in {percent(first['own'])}",
+        headline_truth=f"next year ward {top + 1} is number {next_rank}",
+        answer=100 * float(first["own"]),
+        summary=f"{told} {outcome}", summary_before=told, outcome=outcome, outcome_truth=truth,
+    )  # fmt: skip
 
 
 def _foretold(state: State, fits: Fits) -> Array:
     """Next year's mean of each ward: the shrunken distance times the wards' stability."""
     return fits.centre + state.stability * (fits.mean - fits.centre)
-
-
-def _table_panel(years: Years, fits: Fits, order: NDArray[np.int_]) -> Panel:
-    J = order.size
-    rows = np.arange(J, 0, -1.0)
-    names = [f"ward {j + 1}" for j in order]
-    own, shrunken, sd = (v[order] for v in (years.mean[0], fits.mean, fits.sd))
-    ends = np.column_stack([shrunken - 1.96 * sd, shrunken + 1.96 * sd]).clip(LOW, HIGH)
-    marks: list[Mark] = [
-        Lines(
-            key="centre",
-            color="complete",
-            name="mean of all",
-            x=[[fits.centre, fits.centre]],
-            y=[[0.3, J + 0.7]],
-            width=2,
-            hover=[f"mean of all: {fits.centre:.1f}"],
-        ),
-        Lines(
-            key="interval",
-            color="partial",
-            stage="estimate",
-            keys=names,
-            x=ends,
-            y=rows[:, None] * np.ones(2),
-            width=2,
-            hover=[
-                f"{who}: 95 %, {a:.1f} to {b:.1f}" for who, (a, b) in zip(names, ends, strict=True)
-            ],
-        ),
-        Dots(
-            key="own",
-            color="none",
-            name="own mean",
-            keys=names,
-            x=own.clip(LOW, HIGH),
-            y=rows,
-            size=4.5,
-            hover=[
-                f"{who}: {n} patients, {m:.1f} points"
-                for who, n, m in zip(names, years.size[order], own, strict=True)
-            ],
-        ),
-        Dots(
-            key="shrunken",
-            color="partial",
-            stage="estimate",
-            name="shrunken mean",
-            keys=names,
-            x=shrunken.clip(LOW, HIGH),
-            y=rows,
-            shape="square",
-            size=4,
-            hover=[
-                f"{who}: keeps {k:.0%}, {m:.1f} points"
-                for who, k, m in zip(names, fits.keep[order], shrunken, strict=True)
-            ],
-        ),
-        Dots(
-            key="true",
-            color="truth",
-            stage="truth",
-            name="true mean",
-            keys=names,
-            x=years.truth[0][order].clip(LOW, HIGH),
-            y=rows,
-            shape="diamond",
-            size=4,
-            filled=False,
-            hover=[
-                f"{who}: truly {m:.1f}" for who, m in zip(names, years.truth[0][order], strict=True)
-            ],
-        ),
-    ]
-    return Panel(
-        "table",
-        "This year's table",
-        Axis("points", LOW, HIGH),
-        Axis("ward", 0.3, J + 0.7, _some(rows, [str(j + 1) for j in order])),
-        marks,
-    )
-
-
-def _ranks_panel(years: Years, fits: Fits, order: NDArray[np.int_]) -> Panel:
-    J = order.size
-    edges = np.arange(J + 1) + 0.5
-    true_rank = _true_ranks(years)
-    # Wards all alike have no true order to show.
-    ranked = order if true_rank.max() > 1 else order[:0]
-    share = np.bincount(years.replayed["own"], minlength=J + 1)[1:] / REPLAYS
-    floor, tall = J + 0.8, TALL * J
-    some = np.flatnonzero(share)
-    marks: list[Mark] = [
-        Cells(
-            key="ranks",
-            color="partial",
-            stage="estimate",
-            x=edges,
-            y=edges,
-            values=fits.ranks[order[::-1]],
-            low=0.0,
-            high=4.0 / max(J, 5),
-            hover=[
-                f"ward {j + 1}: rank {r + 1} with probability {fits.ranks[j, r]:.0%}"
-                for j in order[::-1]
-                for r in range(J)
-            ],
-        ),
-        Bars(
-            key="replays",
-            color="accent",
-            stage="estimate",
-            name="top ward's true rank, 1000 replays",
-            keys=[str(r + 1) for r in some],
-            x0=edges[some] + 0.1,
-            x1=edges[some] + 0.9,
-            y0=np.full(some.size, floor),
-            y1=floor + 0.75 * tall * share[some] / max(share.max(), 0.3),
-            hover=[f"truly number {r + 1} in {share[r]:.1%} of replays" for r in some],
-        ),
-        Texts(
-            key="best",
-            color="accent",
-            stage="estimate",
-            x=[J + 0.4],
-            y=[floor + 0.86 * tall],
-            text=[f"truly best in {share[0]:.0%}"],
-            anchor="end",
-        ),
-        Dots(
-            key="true",
-            color="truth",
-            stage="truth",
-            name="true rank",
-            keys=[f"ward {j + 1}" for j in ranked],
-            x=true_rank[ranked],
-            y=np.arange(J, 0, -1)[: ranked.size],
-            shape="diamond",
-            size=4,
-            filled=False,
-            hover=[f"ward {j + 1}: truly number {true_rank[j]}" for j in ranked],
-        ),
-    ]
-    ranks = np.arange(1.0, J + 1)
-    return Panel(
-        "ranks",
-        "Ranks as distributions",
-        Axis("true rank (1 = best)", 0.5, J + 0.5, _some(ranks, [f"{r:.0f}" for r in ranks])),
-        Axis("ward", 0.3, floor + tall, _some(ranks[::-1], [str(j + 1) for j in order])),
-        marks,
-        width=1.1,
-    )
-
-
-def _true_ranks(years: Years) -> NDArray[np.int_]:
-    return 1 + (years.truth[0][None, :] > years.truth[0][:, None]).sum(axis=1)
-
-
-def _some(places: Array, labels: list[str]) -> list[tuple[float, str]]:
-    """Label every place where there is room, else every second or third."""
-    step = 1 + (len(labels) - 1) // 12
-    return [(float(p), label) for p, label in zip(places, labels, strict=True)][::step]
-
-
-def _next_panel(state: State, years: Years, fits: Fits, top: int) -> Panel:
-    now, later = years.mean.clip(LOW, HIGH)
-    names = [f"ward {j + 1}" for j in range(now.size)]
-    foretold = _foretold(state, fits).clip(LOW, HIGH)
-    said = [
-        f"{who}: {a:.1f} this year, {b:.1f} next"
-        for who, a, b in zip(names, *years.mean, strict=True)
-    ]
-    ends = np.array([LOW, HIGH])
-    marks: list[Mark] = [
-        Lines(
-            key="same",
-            color="none",
-            name="if the table held",
-            x=[ends],
-            y=[ends],
-            width=1.5,
-            hover=["next year as this year"],
-        ),
-        Lines(
-            key="centre",
-            color="complete",
-            x=[ends],
-            y=[[fits.centre, fits.centre]],
-            width=1.5,
-            hover=[f"mean of all: {fits.centre:.1f}"],
-        ),
-        Dots(
-            key="foretold",
-            color="partial",
-            stage="estimate",
-            name="foretold by shrinkage",
-            keys=names,
-            x=now,
-            y=foretold,
-            shape="square",
-            size=4,
-            hover=[f"{who}: foretold {m:.1f}" for who, m in zip(names, foretold, strict=True)],
-        ),
-        Dots(
-            key="top",
-            color="accent",
-            stage="truth",
-            name="this year's top ward",
-            x=[now[top]],
-            y=[later[top]],
-            size=8,
-            filled=False,
-            hover=[said[top]],
-        ),
-        Dots(
-            key="next",
-            color="truth",
-            stage="truth",
-            name="next year's own mean",
-            keys=names,
-            x=now,
-            y=later,
-            size=4,
-            filled=False,
-            hover=said,
-        ),
-    ]
-    whole = [(float(v), f"{v}") for v in (50, 60, 70, 80, 90)]
-    return Panel(
-        "next",
-        "Next year",
-        Axis("this year (points)", LOW, HIGH, whole),
-        Axis("next year (points)", LOW, HIGH, whole),
-        marks,
-    )
-
-
-def _range(size: NDArray[np.int_]) -> str:
-    low, high = size.min(), size.max()
-    return f"{low}" if low == high else f"{low} to {high}"
-
-
-def _interval(probability: Array) -> str:
-    """The central 90 % of a ward's ranks."""
-    below = probability.cumsum()
-    low, high = (1 + int(np.searchsorted(below, q - 1e-12)) for q in (0.05, 0.95))
-    span = f"{low}" if low == high else f"between {low} and {high}"
-    return f"{span} (with 90 % probability)"
 
 
 def measure(state: State, years: Years, fits: Fits) -> dict[str, float]:
@@ -517,49 +241,59 @@ def measure(state: State, years: Years, fits: Fits) -> dict[str, float]:
     }
 
 
+def measure_many(state: State, seeds: Sequence[int]) -> dict[str, Array]:
+    """Return the same of many years, drawn together: no replays, no ranks."""
+    size, parts = state.sizes, []
+    some = max(1, AT_ONCE // (2 * size.sum()))
+    for at in range(0, len(seeds), some):
+        draws = Draws.of_many(seeds[at : at + some])
+        b, score, _ = draw_wards(
+            draws, tuple(size.tolist()), MEAN, state.sd_ward, state.sd_patient, state.stability
+        )
+        by_year = score.reshape(len(score), 2, -1)
+        starts = np.cumsum(size) - size
+        own, later = (np.add.reduceat(by_year[:, t], starts, axis=-1) / size for t in (0, 1))
+        within = ((by_year[:, 0] - np.repeat(own, size, axis=-1)) ** 2).sum(-1)
+        shrunken = [shrink(size, o, w)[3] for o, w in zip(own, within, strict=True)]
+        top = own.argmax(-1)[:, None]
+        four = own, np.array(shrunken), MEAN + b[..., 0], later
+        parts.append([np.take_along_axis(v, top, -1)[:, 0] for v in four])
+    joined = [np.concatenate(v) for v in zip(*parts, strict=True)]
+    return dict(zip(("own", "shrunken", "true", "next"), joined, strict=True))
+
+
 LAB = Lab(
-    name="ranking",
-    title="Ranking with caution",
-    state=State,
-    simulate=simulate,
-    fit=fit,
-    scene=scene,
-    question=Question(
-        "20 wards are ranked by the mean score that 15 patients each gave. One ward is on top. In "
-        "1000 such years, how often is the top ward truly the best?",
-        ("Nearly always", "In about three of four", "In about half", "In fewer than half"),
+    name="ranking", title="Ranking with caution",
+    state=State, simulate=simulate, fit=fit, scene=scene,
+    question=Place(
+        "Wards are ranked by their patients' mean score. How often is the top ward truly the best?",
+        panel="odds", axis="y", low=0, high=100, step=1, start=80,
+        label="the top ward is truly best", near=8, unit=" %",
     ),
     alt=(
-        "Left: 20 wards in the order of their mean scores, from about 62 to 77 points. Middle: an "
-        "empty square of wards and ranks. Right: an empty square of this year and next, with its "
-        "diagonal."
+        "An empty chart of true ranks, the table of 20 wards in the order of their mean scores, "
+        "from about 62 to 77 points, and a handle at 15 patients a ward."
     ),
-    presets=(
-        Preset("20 wards", {}, "15 patients each, 6 % of the variance between wards."),
-        Preset(
-            "Trust the table",
-            {"wards": 5, "patients": 200, "icc": 0.3, "stability": 1.0},
-            "The other outcome: few wards, far apart, many patients, nothing changes. The top ward "
-            "is nearly always the best, and next year's table is this year's.",
-        ),
-        Preset(
-            "Unequal wards",
-            {"unequal": True, "wards": 30},
-            "The top and the bottom of the table belong to small wards. Shrinkage moves them most.",
-        ),
-        Preset(
-            "Wards all alike",
-            {"icc": 0.0},
-            "There is still a first and a last. Next year there will be others.",
-        ),
+    main=("patients", "icc"),
+    goals=(
+        Goal("Make the top ward truly best nine times in ten",
+             lambda state, data, fits: np.mean(data.replayed["own"] == 1) >= 0.9,
+             {"wards": 5, "patients": 200, "icc": 0.3}),
+        Goal("Make the first rank pure luck",
+             lambda state, data, fits: state.icc == 0, {"icc": 0}),
+        Goal("Make the shrunken table find the best more often",
+             lambda state, data, fits: np.mean(data.replayed["shrunken"] == 1)
+             > np.mean(data.replayed["own"] == 1) + 0.03, {"unequal": True, "wards": 30}),
     ),
     statistics=(
-        Statistic("own", "Top ward, own mean", "none"),
-        Statistic("shrunken", "Top ward, shrunken", "partial"),
-        Statistic("true", "Top ward, in truth", "data"),
-        Statistic("next", "Top ward, next year", "accent"),
+        Statistic("own", "Top ward, own mean", "own", lifts="table/own"),
+        Statistic("shrunken", "Top ward, shrunken", "model", lifts="table/model"),
+        Statistic("true", "Top ward, in truth", "data", lifts="table/own"),
+        Statistic("next", "Top ward, next year", "yours", lifts="table/own"),
     ),
     statistics_label="points",
     measure=measure,
+    measure_many=measure_many,
     truth_label="Show the truth and next year",
-)
+    new_sample_label="Replay the year",
+)  # fmt: skip
