@@ -52,9 +52,9 @@ def troubled(site, *, missing=(), stalls_for=None, policy=POLICY):
 
 
 def assert_picture_stands(lab):
-    for plot in lab.locator('[data-ml="panel"] [data-ml="plot"]').all():
+    for plot in lab.locator('[data-ml="panel"]:not([data-folded]) [data-ml="plot"]').all():
         expect(plot.locator("svg")).to_be_visible()
-    lab.locator('[data-ml="option"]').first.click()  # the prediction needs no Python
+    lab.locator('[data-ml="option"], [data-ml="bet-done"]').first.click()  # needs no Python
     expect(lab).to_have_attribute("data-stage", "estimate")
 
 
