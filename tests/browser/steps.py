@@ -157,7 +157,8 @@ class OpenLab:
             self.page.mouse.move(at(part), middle)
         self.page.mouse.up()
         reached = self.value(field)
-        assert abs((reached - control.low) / (control.high - control.low) - goal) < 0.1
+        at_last = (reached - control.low) / (control.high - control.low)
+        assert abs(at_last - goal) < 0.1, f"{field}: {at_last:.2f} of its range, not {goal}"
         self.assert_scene_is_pythons(self.settled(lambda s: math.isclose(s[field], reached)))
 
     def press_arrow(self, field: str) -> None:
