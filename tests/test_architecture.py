@@ -70,7 +70,14 @@ def test_a_file_is_short_or_says_why_not(path):
     assert source.count("\n") <= LONGEST or "one file because" in words.lower()
 
 
+def homes_of_tests(path: Path) -> list[str]:
+    """Names whose test file will do: the file's own; of a lab's private file also the lab's."""
+    words = path.stem.split("_")
+    shorter = ["_".join(words[:k]) for k in range(1, len(words))] if "labs" in path.parts else []
+    return [path.stem, *(name for name in shorter if path.with_stem(name).exists())]
+
+
 @pytest.mark.parametrize("path", MODULES, ids=name_of)
 def test_a_file_has_tests_of_its_name(path):
     folder = paths.ROOT / "tests" / path.relative_to(PACKAGE).parent
-    assert any((folder / f"test_{path.stem}{end}.py").exists() for end in ("", "_lab"))
+    assert any((folder / f"test_{name}.py").exists() for name in homes_of_tests(path))
