@@ -14,6 +14,20 @@ Array = NDArray[np.float64]
 # A column that is left with less than this share of its square length is taken as a combination
 # of the columns before it (within its level): what is left of it is rounding.
 _RANK_TOLERANCE = 1e-22
+# Up to how many rows, and from what length on, their products are taken row by row.
+_FEW, _LONG = 8, 1_000
+
+
+def gram(rows: Array) -> Array:
+    """Products ``M M'`` of the rows of a matrix (c, n)."""
+    c, n = rows.shape
+    if c > _FEW or n < _LONG:
+        return rows @ rows.T
+    # BLAS is at its slowest with a few long rows times themselves.
+    out = np.empty((c, c))
+    for k in range(c):
+        out[k, : k + 1] = out[: k + 1, k] = rows[: k + 1] @ rows[k]
+    return out
 
 
 def cholesky(stack: Array) -> Array:

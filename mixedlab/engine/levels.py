@@ -30,7 +30,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from mixedlab.engine.blocks import cholesky, identity_plus_square, solve_lower
+from mixedlab.engine.blocks import cholesky, gram, identity_plus_square, solve_lower
 from mixedlab.engine.entries import Entries
 
 Array = NDArray[np.float64]
@@ -145,7 +145,7 @@ class FactoredLevels(_Factored):
 
     def inner(self, W: Array, other: Array) -> Array:
         """What the block adds to the products ``M'V^-1 M`` of two sets of columns."""
-        return -(_flat(W) @ _flat(other).T)
+        return -_products(W, other)
 
     def back(self, G: Array, W: Array, mix: Array, effects: Array, scores: Array) -> None:
         """Fill in this block's part of the effects and of ``Z'V^-1 M``; both (c, n_columns)."""
@@ -202,7 +202,7 @@ class FactoredOrthogonal(_Factored):
 
     def inner(self, W: Array, other: Array) -> Array:
         """What the block adds to the products ``M'V^-1 M`` of two sets of columns."""
-        return _flat(W) @ _flat(other).T
+        return _products(W, other)
 
     def whitened(self, d: Array) -> Array:
         """`whiten` of the columns ``Z d``, d (c, n_columns)."""
@@ -238,7 +238,7 @@ class FactoredOrthogonal(_Factored):
     def own_precision(self) -> Array:
         """Sum over levels of ``Z_j'V^-1 Z_j``, later factors not in V, (q, q)."""
         U = self.W_U.transpose(1, 0, 2).reshape(len(self.W_U), -1)
-        return U @ U.T
+        return gram(U)
 
     def covariance(self) -> Array:
         """``K = Lambda (I + Lambda'U'U Lambda)^-1 Lambda'``, the covariance given later ones."""
@@ -249,6 +249,10 @@ class FactoredOrthogonal(_Factored):
 
 def _mixed(mix: Array, W: Array) -> Array:
     return (mix.T @ _flat(W)).reshape(mix.shape[1], *W.shape[1:])
+
+
+def _products(W: Array, other: Array) -> Array:
+    return gram(_flat(W)) if W is other else _flat(W) @ _flat(other).T
 
 
 def _flat(W: Array) -> Array:

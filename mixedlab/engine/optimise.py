@@ -16,6 +16,7 @@ chooses, so that the coordinates can follow a curved valley.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
@@ -80,18 +81,18 @@ def minimise(
         # An axis without curvature would get an endless step.
         scale = np.maximum(scale, 1e-9 * max(scale.max(initial=0.0), 1e-300))
         slope = axes.T @ here.gradient
-        if 0.5 * np.sum(slope**2 / scale) <= noise:
+        if 0.5 * (slope @ (slope / scale)) <= noise:
             return Minimum(x, here, True, n_evaluations)
         while True:
             step = -slope / (scale + _damping(slope, scale, radius))
-            promised = -np.sum(slope * step) - 0.5 * np.sum(scale * step**2)
+            promised = -(slope @ step) - 0.5 * (step @ (scale * step))
             if promised <= noise * 1e-3 or n_evaluations >= max_evaluations:
                 return Minimum(x, here, bool(promised <= noise), n_evaluations)
             trial = move(x, axes @ step)
             there = evaluate(trial)
             n_evaluations += 1
             gained = here.value - there.value
-            length = float(np.linalg.norm(step))
+            length = math.sqrt(step @ step)
             if np.isfinite(there.value) and gained >= 1e-4 * promised - noise * 0.1:
                 break
             radius = 0.3 * length
@@ -108,8 +109,8 @@ def _damping(slope: Array, scale: Array, radius: float) -> float:
     # Newton's method on 1/|step(mu)|, which is nearly linear and concave: it never overshoots.
     for _ in range(50):
         step = slope / (scale + mu)
-        length = float(np.linalg.norm(step))
+        length = math.sqrt(step @ step)
         if length <= 1.01 * radius:
             break
-        mu += (length / radius - 1.0) * length**2 / float(np.sum(step**2 / (scale + mu)))
+        mu += (length / radius - 1.0) * length**2 / float(step @ (step / (scale + mu)))
     return mu

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from mixedlab.engine.blocks import gram
 from mixedlab.errors import DataError
 
 Array = NDArray[np.float64]
@@ -26,8 +27,7 @@ def orthonormal_basis(
     columns /= length[:, None]
     basis, logdet = np.diag(1.0 / length), -float(np.sum(np.log(length)))
     for _ in range(2):
-        gram = columns @ columns.T
-        if np.abs(gram - np.eye(p)).max(initial=0.0) < 1e-10:
+        if np.abs(gram(columns) - np.eye(p)).max(initial=0.0) < 1e-10:
             break
         # A column without a part of its own leaves rounding on the diagonal.
         R = np.linalg.qr(columns.T, mode="r").T
@@ -44,10 +44,10 @@ def term_basis(Z: Array, root_weights: Array | None) -> Array:
     """Lower triangular ``R`` with ``Z R^-1`` uncorrelated and of unit mean square."""
     if root_weights is not None:
         Z = Z * root_weights[:, None]
-    gram = Z.T @ Z / Z.shape[0]
-    scale = np.sqrt(gram.diagonal())
+    products = Z.T @ Z / Z.shape[0]
+    scale = np.sqrt(products.diagonal())
     scale[scale == 0] = 1.0
-    flipped = (gram / np.outer(scale, scale))[::-1, ::-1]
+    flipped = (products / np.outer(scale, scale))[::-1, ::-1]
     try:
         L = np.linalg.cholesky(flipped)
     except np.linalg.LinAlgError:

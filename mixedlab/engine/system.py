@@ -27,7 +27,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from mixedlab.engine.blocks import orthogonalise, remove
+from mixedlab.engine.blocks import gram, orthogonalise, remove
 from mixedlab.engine.elimination import Elimination
 from mixedlab.engine.inverse import Block, selected_inverse
 from mixedlab.engine.layout import Factor
@@ -75,7 +75,7 @@ def back(
     blocks: Sequence[Block], carried: Carried, mix: Array, n_columns: int
 ) -> tuple[Array, Array]:
     """``T Z'V^-1 M`` and ``Z'V^-1 M``, both (k, n_columns), of the carried columns by ``mix``."""
-    effects, scores = np.zeros((2, mix.shape[1], n_columns))
+    effects, scores = np.empty((2, mix.shape[1], n_columns))
     for block, G, W in reversed(list(zip(blocks, *carried, strict=True))):
         block.back(G, W, mix, effects, scores)
     return effects, scores
@@ -151,7 +151,7 @@ class RandomEffects:
             self._eliminate_first()
         for m in range(len(columns)):
             self._project(columns[m], self._cross[m])
-        self.outside_gram = columns @ columns.T
+        self.outside_gram = gram(columns)
 
     def _eliminate_first(self) -> None:
         """Orthonormal columns for the first factor; products of the rest outside their span."""
@@ -265,10 +265,10 @@ class RandomEffects:
         """Integrate the random effects out, for ``Lambda`` of each factor."""
         blocks = factor_blocks(self.blocks, self._flat.copy(), lambdas)
         data = carry(blocks, self._cross)
-        gram = self.outside_gram.copy()
+        products = self.outside_gram.copy()
         for block, W in zip(blocks, data.W, strict=True):
-            gram += block.inner(W, W)
-        return Reduced(sum(block.logdet for block in blocks), gram, lambdas, blocks, data)
+            products += block.inner(W, W)
+        return Reduced(sum(block.logdet for block in blocks), products, lambdas, blocks, data)
 
     def score(
         self, at: Reduced, beta: Array, root_inverse: Array, sigma2: float, restricted: bool
@@ -288,7 +288,7 @@ class RandomEffects:
             H = own[:-1].swapaxes(0, 1).reshape(factor.n_coefs, -1)
             g.append(own[-1])
             b.append(self.plan.by_factor(f, effects)[-1])
-            slopes[f] = slopes[f] - H @ H.T - g[f] @ g[f].T / sigma2
+            slopes[f] = slopes[f] - gram(H) - gram(g[f]) / sigma2
             # V_a P y = Z d_a, V_a the derivative of V in entry (row, col) of the symmetric T.
             mine = self.plan.by_factor(f, d)
             mine[factor.at, factor.rows] = g[f][factor.cols]
@@ -300,22 +300,22 @@ class RandomEffects:
         """``d Z'P Z d'`` for coefficients ``d`` (k, n_columns) of columns ``Z d``."""
         if not self.factors:
             return np.zeros((0, 0))
-        moved, gram = self._carry_combination(at, d)
+        moved, products = self._carry_combination(at, d)
         later = slice(self.plan.stages[0].columns.stop, None)
         with_X = self._cross[:-1, later] @ d[:, later].T
         for block, W, of_data in zip(at.blocks, moved.W, at.data.W, strict=True):
-            gram += block.inner(W, W)
+            products += block.inner(W, W)
             with_X += block.inner(of_data[:-1], W)
         along_X = root_inverse @ with_X
-        return gram - along_X.T @ along_X
+        return products - along_X.T @ along_X
 
     def _carry_combination(self, at: Reduced, d: Array) -> tuple[Carried, Array]:
         """Columns ``Z d`` carried through the blocks, and their products outside the first."""
         first, left = at.blocks[0], self._times_outside(d)
-        gram, W = left @ d.T, first.whitened(d)
+        products, W = left @ d.T, first.whitened(d)
         first.spread(W, left)
         rest = carry(at.blocks[1:], left)
-        return Carried([W, *rest.G], [W, *rest.W]), gram
+        return Carried([W, *rest.G], [W, *rest.W]), products
 
     def combination(self, at: Reduced, d: Array) -> tuple[Array, Array]:
         """``T Z'V^-1 Z d`` and ``Z'V^-1 Z d`` for coefficients ``d``, all (k, n_columns)."""

@@ -22,8 +22,9 @@ def matrix(X: ArrayLike, names: Sequence[str] | None) -> tuple[Array, tuple[str,
     names = tuple(f"x{k + 1}" for k in range(p)) if names is None else tuple(names)
     if len(names) != p:
         raise DataError(f"There are {len(names)} names for the {p} columns of X.")
-    broken = np.flatnonzero(~np.isfinite(X).all(axis=0))
-    if broken.size:
+    finite = np.isfinite(X)
+    if not finite.all():  # by columns only then: numpy is slow along the short side of a matrix
+        broken = np.flatnonzero(~finite.all(axis=0))
         raise DataError(f"Column {names[broken[0]]!r} of X has missing or infinite values.")
     return X, names
 
@@ -33,8 +34,9 @@ def column(what: str, values: ArrayLike, n: int) -> Array:
     values = np.asarray(values, dtype=float)
     if values.shape != (n,):
         raise DataError(f"{what} has shape {values.shape}; there are {n} rows in X.")
-    bad = np.flatnonzero(~np.isfinite(values))
-    if bad.size:
+    finite = np.isfinite(values)
+    if not finite.all():
+        bad = np.flatnonzero(~finite)
         raise DataError(
             f"{what} has {bad.size} values that are missing or infinite, the first in row "
             f"{bad[0]}: leave these rows out."
