@@ -74,6 +74,21 @@ def works() -> dict[str, Callable[[], Work]]:
             y = rng.poisson(mean * rng.gamma(2.0, 0.5, groups)[g])
         return pd.DataFrame({"y": y, "x": x, "g": g})
 
+    def hierarchical(kind: str, effects: str, size: int, groups: int, **options):
+        return of_formula(
+            "hglm",
+            "y ~ x + (1 | g)",
+            lambda: grouped(kind, size, groups),
+            family=kind,
+            random_family=effects,
+            **options,
+        )
+
+    def contaminated() -> Work:
+        sim = ml.simulate.contamination(40, 8, 6, 2, seed=1)
+        columns = [sim[name] for name in ("reads", "taxon", "batch", "control", "depth")]
+        return lambda: ml.contamination(*columns)
+
     def genome() -> Work:
         genotype, y = families()
         K = ml.kinship(genotype)
@@ -119,27 +134,19 @@ def works() -> dict[str, Callable[[], Work]]:
         "gee: 20 000 clusters": of_formula(
             "gee", FORMULA, lambda: clusters(20_000), groups="g", family="binomial"
         ),
-        "hierarchical: poisson-gamma": of_formula(
-            "hglm",
-            "y ~ x + (1 | g)",
-            lambda: grouped("poisson", 20, 5_000),
-            family="poisson",
-            random_family="gamma",
+        "hierarchical: poisson-gamma": hierarchical("poisson", "gamma", 20, 5_000),
+        "hierarchical: gamma-inverse gamma": hierarchical("gamma", "inverse_gamma", 20, 5_000),
+        "hierarchical: poisson-normal": hierarchical("poisson", "gaussian", 10, 2_000),
+        "hierarchical: poisson-gamma, h-likelihood": hierarchical(
+            "poisson", "gamma", 20, 5_000, method="h-likelihood"
         ),
-        "hierarchical: gamma-inverse gamma": of_formula(
-            "hglm",
-            "y ~ x + (1 | g)",
-            lambda: grouped("gamma", 20, 5_000),
-            family="gamma",
-            random_family="inverse_gamma",
+        "hierarchical: gamma-inverse gamma, h-likelihood": hierarchical(
+            "gamma", "inverse_gamma", 20, 5_000, method="h-likelihood"
         ),
-        "hierarchical: poisson-normal": of_formula(
-            "hglm",
-            "y ~ x + (1 | g)",
-            lambda: grouped("poisson", 10, 2_000),
-            family="poisson",
-            random_family="gaussian",
+        "hierarchical: poisson-normal, h-likelihood": hierarchical(
+            "poisson", "gaussian", 10, 2_000, method="h-likelihood"
         ),
+        "contamination: 40 taxa, 8 batches": contaminated,
         "kinship: scan of 10 000 SNPs": genome,
     }
 
