@@ -72,7 +72,8 @@ class _State:
     phi: Array
     lam: list[Array]
     cautious: bool  # whether a step has leapt over the maximum
-    last_step: list[tuple[float, float]]  # each log lambda's way to go, and the share of it taken
+    # of each log lambda: its way to go, the share of it taken, and whether it turned back
+    last_step: list[tuple[float, float, bool]]
 
     @property
     def watched(self) -> Array:
@@ -85,7 +86,7 @@ class _State:
         log_lambda[t] = log_lambda[t] + by * _constant(data.random_dispersion_X[t], np.e)
         lam[t] = lam[t] * np.exp(by)
         if by:
-            last[t] = (0.0, last[t][1])
+            last[t] = (0.0, last[t][1], False)
         return replace(self, log_lambda=log_lambda, lam=lam, last_step=last)
 
 
@@ -141,7 +142,7 @@ def _start(data: HierarchicalData) -> _State:
         phi=phi,
         lam=[np.full(t.n_levels, lam) for t in data.terms],
         cautious=False,
-        last_step=[(0.0, 1.0)] * len(data.terms),
+        last_step=[(0.0, 1.0, False)] * len(data.terms),
     )
 
 
@@ -186,13 +187,13 @@ def _dispersions(data: HierarchicalData, system: AugmentedSystem, at: _State) ->
         # part of the way where it keeps turning back.
         way = np.log(values / at.lam[t])
         far = float(way[np.argmax(np.abs(way))])
-        before, share = at.last_step[t]
+        before, share, turned_before = at.last_step[t]
         turned = far * before < 0 and abs(far) > abs(before) / 2
-        share = share / 2 if turned else min(1.0, REGROWTH * share)
+        share = share / 2 if turned and turned_before else min(1.0, REGROWTH * share)
         part = min(share, STRIDE / max(abs(far), 1e-300))
         log_lambda.append(at.log_lambda[t] + part * (coefs - at.log_lambda[t]))
         lam.append(at.lam[t] * np.exp(part * way))
-        last.append((far or before, share))
+        last.append((far or before, share, turned))
     return replace(at, gamma=gamma, phi=phi, log_lambda=log_lambda, lam=lam, last_step=last)
 
 
