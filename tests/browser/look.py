@@ -28,6 +28,7 @@ from mixedlab.labs.kit.bet import Choice
 from mixedlab.labs.kit.lab import Lab
 from mixedlab.labs.kit.shell import shell
 from mixedlab.labs.kit.svg import pictures
+from tests import paths
 
 SIZES = {"phone": (400, 800), "laptop": (1280, 720), "projector": (1920, 1080)}
 TYPES = {".js": "text/javascript", ".css": "text/css"}
@@ -181,7 +182,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
     parser.add_argument("lab")
-    parser.add_argument("--out", type=Path, default=Path("/tmp/look"))
+    parser.add_argument("--out", type=Path, default=paths.ROOT / "book" / "_build" / "look")
     parser.add_argument("--sizes", default="phone,laptop,projector")
     parser.add_argument("--dark", action="store_true")
     parser.add_argument("--serve", action="store_true")
