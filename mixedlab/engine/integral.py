@@ -36,13 +36,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mixedlab.engine.families import Family
-from mixedlab.engine.modes import find_modes
 
 Array = NDArray[np.float64]
 
 N_NODES = 61
 _REACH = 4.5  # nodes reach sinh(4.5) = 45 standard deviations from the mode
 _NOTHING = 40.0  # fall of the log integrand below which further nodes add nothing
+_STEPS, _HALVINGS = 100, 60  # Newton steps to a mode, and halvings of a step
 _NEGLIGIBLE = 1e-18  # share of the integral at the mode, below which a node has no slopes
 
 
@@ -293,6 +293,35 @@ class _Integrand:
             stand_in = own + rows.total(information * rows.z**2) * d**2
             curvature = np.where(curvature > 0.1 * stand_in, curvature, stand_in)
         return slope, curvature
+
+
+def find_modes(densities: _Integrand, start: Array, tolerance: float = 1e-6) -> tuple[Array, Array]:
+    """Modes (J,) and the standard deviations (J,) of the normals that match there.
+
+    Each function has its own step, halved until the function does not fall. All take steps until
+    the largest, in its own standard deviations, is below ``tolerance``. Functions are finite at 0
+    or at ``start``.
+    """
+    s, h = start, densities.height(start)
+    lost = ~np.isfinite(h)
+    if lost.any():
+        s = np.where(lost, 0.0, s)
+        h = densities.height(s)
+    for _ in range(_STEPS):
+        slope, curvature = densities.slope_and_curvature(s)
+        step = slope / curvature
+        for _ in range(_HALVINGS):
+            new_h = densities.height(s + step)
+            worse = ~(new_h >= h - 1e-10 * (1 + np.abs(h)))
+            if not worse.any():
+                break
+            step = np.where(worse, step / 2, step)
+        else:
+            step, new_h = np.where(worse, 0.0, step), np.where(worse, h, new_h)
+        s, h = s + step, new_h
+        if np.max(np.abs(step) * np.sqrt(curvature), initial=0.0) < tolerance:
+            break
+    return s, 1 / np.sqrt(curvature)
 
 
 def _mean_is_positive(family: Family) -> bool:

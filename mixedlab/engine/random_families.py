@@ -51,6 +51,7 @@ inverse gamma's psi and scale of the table belong to v = log u; the book's belon
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -75,8 +76,12 @@ LARGEST_LAMBDA = 1e4  # of inverse-gamma effects by h-likelihood: there it count
 
 
 @dataclass(frozen=True)
-class RandomFamily:
-    """A distribution of u; the module's table says what v, lambda and psi are."""
+class RandomFamily(ABC):
+    """A distribution of u; the module's table says what v, lambda and psi are.
+
+    A family states its augmented row and the constant of its density. The density itself follows,
+    ``log p(v) = constant - deviance / (2 lambda)``, where psi does not depend on lambda.
+    """
 
     name: str
     scale_name: str  # what v is
@@ -86,29 +91,65 @@ class RandomFamily:
     lower: ClassVar[float] = -np.inf
     """Least value of v."""
 
+    # --- what each family says
+
+    @abstractmethod
     def u(self, v: Array) -> Array:
         """Effect u at v."""
-        raise NotImplementedError
+
+    @abstractmethod
+    def v(self, u: Array) -> Array:
+        """Scale v at an effect u."""
+
+    @abstractmethod
+    def slope(self, v: Array) -> Array:
+        """Derivative of u in v."""
+
+    @abstractmethod
+    def deviance(self, v: Array, lam: Array) -> Array:
+        """Deviance of psi against u, without the dispersion."""
+
+    @abstractmethod
+    def augmented_score(self, v: Array, lam: Array) -> Array:
+        """(psi - u) u'(v) / V(u): the score of an augmented row at dispersion 1."""
+
+    @abstractmethod
+    def augmented_curvature(self, v: Array) -> Array:
+        """u'(v)^2 / V(u): the information of an augmented row at dispersion 1."""
+
+    @abstractmethod
+    def constant(self, lam: float) -> tuple[float, float]:
+        """Log density at v = 0, and its derivative in log lambda."""
+
+    @abstractmethod
+    def quantile(self, p: Array, lam: float) -> Array:
+        """Quantile of v at p."""
+
+    @abstractmethod
+    def variance_of_v(self, lam: float) -> float:
+        """Variance of v."""
+
+    # --- what follows, but for inverse-gamma effects
 
     def logpdf(self, v: Array, lam: float) -> Array:
         """Log density of v."""
-        raise NotImplementedError
+        return self.constant(lam)[0] - 0.5 * self.deviance(v, lam) / lam
 
     def score(self, v: Array, lam: float) -> Array:
         """Derivative of ``logpdf`` in v."""
-        raise NotImplementedError
+        return self.augmented_score(v, lam) / lam
 
     def curvature(self, v: Array, lam: float) -> Array:
         """Minus the second derivative of ``logpdf`` in v; positive, as all are log-concave."""
-        raise NotImplementedError
+        return self.augmented_curvature(v) / lam
 
     def score_log_lambda(self, v: Array, lam: float) -> Array:
         """Derivative of ``logpdf`` in log lambda."""
-        raise NotImplementedError
+        return self.constant(lam)[1] + 0.5 * self.deviance(v, lam) / lam
 
     def psi(self, lam: Array) -> Array:
         """Made-up response of the augmented model."""
-        raise NotImplementedError
+        return np.full_like(lam, self.centre)
 
     def scale(self, lam: Array) -> Array:
         """Dispersion of the augmented model."""
@@ -126,71 +167,29 @@ class RandomFamily:
         """Inverse of ``mean_deviance``; at most ``LARGEST_LAMBDA``."""
         return mean
 
-    def deviance(self, v: Array, lam: Array) -> Array:
-        """Deviance of psi against u, without the dispersion."""
-        raise NotImplementedError
-
-    def augmented_curvature(self, v: Array) -> Array:
-        """u'(v)^2 / V(u): the information of an augmented row at dispersion 1."""
-        raise NotImplementedError
-
-    def augmented_score(self, v: Array, lam: Array) -> Array:
-        """(psi - u) u'(v) / V(u): the score of an augmented row at dispersion 1."""
-        raise NotImplementedError
-
-    def quantile(self, p: Array, lam: float) -> Array:
-        """Quantile of v at p."""
-        raise NotImplementedError
-
-    def v(self, u: Array) -> Array:
-        """Scale v at an effect u."""
-        raise NotImplementedError
-
-    def slope(self, v: Array) -> Array:
-        """Derivative of u in v."""
-        raise NotImplementedError
-
-    def variance_of_v(self, lam: float) -> float:
-        """Variance of v."""
-        raise NotImplementedError
-
 
 class _Gaussian(RandomFamily):
     def u(self, v):
         return v
 
-    def logpdf(self, v, lam):
-        return -0.5 * (np.log(2 * np.pi * lam) + v**2 / lam)
+    v = u
 
-    def score(self, v, lam):
-        return -v / lam
-
-    def curvature(self, v, lam):
-        return np.ones_like(v) / lam
-
-    def score_log_lambda(self, v, lam):
-        return 0.5 * (v**2 / lam - 1)
-
-    def psi(self, lam):
-        return np.zeros_like(lam)
-
-    def deviance(self, v, lam):
-        return v**2
-
-    def augmented_curvature(self, v):
+    def slope(self, v):
         return np.ones_like(v)
+
+    augmented_curvature = slope
 
     def augmented_score(self, v, lam):
         return -v
 
+    def deviance(self, v, lam):
+        return v**2
+
+    def constant(self, lam):
+        return -0.5 * np.log(2 * np.pi * lam), -0.5
+
     def quantile(self, p, lam):
         return np.sqrt(lam) * ndtri(p)
-
-    def v(self, u):
-        return u
-
-    def slope(self, v):
-        return np.ones_like(v)
 
     def variance_of_v(self, lam):
         return lam
@@ -202,40 +201,26 @@ class _Positive(RandomFamily):
     def u(self, v):
         return np.exp(v)
 
+    slope = u
+
     def v(self, u):
         return np.log(u)
 
-    def slope(self, v):
-        return np.exp(v)
-
 
 class _Gamma(_Positive):
-    def logpdf(self, v, lam):
-        a = 1 / lam
-        # expm1 keeps exp(v) - 1 - v exact for effects near 0, where 1/lambda multiplies it
-        return log_constant(a) - a * (np.expm1(v) - v)
+    augmented_curvature = _Positive.u
 
-    def score(self, v, lam):
-        return -np.expm1(v) / lam
+    # expm1 keeps exp(v) - 1 - v exact for effects near 0, where 1/lambda multiplies it
 
-    def curvature(self, v, lam):
-        return np.exp(v) / lam
-
-    def score_log_lambda(self, v, lam):
-        a = 1 / lam
-        return -a * (np.log(a) - psi(a) - (np.expm1(v) - v))
-
-    def psi(self, lam):
-        return np.ones_like(lam)
+    def augmented_score(self, v, lam):
+        return -np.expm1(v)
 
     def deviance(self, v, lam):
         return 2 * (np.expm1(v) - v)
 
-    def augmented_curvature(self, v):
-        return np.exp(v)
-
-    def augmented_score(self, v, lam):
-        return -np.expm1(v)
+    def constant(self, lam):
+        a = 1 / lam
+        return log_constant(a), a * (psi(a) - np.log(a))
 
     def quantile(self, p, lam):
         return np.log(np.maximum(gammaincinv(1 / lam, p) * lam, np.finfo(float).tiny))
@@ -260,20 +245,6 @@ class _OfInverseGamma(RandomFamily):
 
 
 class _InverseGamma(_OfInverseGamma, _Positive):
-    def logpdf(self, v, lam):
-        a = 1 / lam
-        return log_constant(a) - v - a * (np.expm1(-v) + v)
-
-    def score(self, v, lam):
-        return -1 + np.expm1(-v) / lam
-
-    def curvature(self, v, lam):
-        return np.exp(-v) / lam
-
-    def score_log_lambda(self, v, lam):
-        a = 1 / lam
-        return -a * (np.log(a) + 1 / a - psi(a + 1) - (np.expm1(-v) + v))
-
     def psi(self, lam):
         return 1 / (1 + lam)
 
@@ -292,6 +263,24 @@ class _InverseGamma(_OfInverseGamma, _Positive):
 
     def augmented_score(self, v, lam):
         return self.psi(lam) * np.exp(-v) - 1
+
+    # psi moves with lambda, so the density is written out
+
+    def logpdf(self, v, lam):
+        return self.constant(lam)[0] - v - (np.expm1(-v) + v) / lam
+
+    def score(self, v, lam):
+        return -1 + np.expm1(-v) / lam
+
+    def curvature(self, v, lam):
+        return np.exp(-v) / lam
+
+    def score_log_lambda(self, v, lam):
+        return self.constant(lam)[1] + (np.expm1(-v) + v) / lam
+
+    def constant(self, lam):
+        a = 1 / lam
+        return log_constant(a), a * (psi(a + 1) - np.log(a)) - 1
 
     def quantile(self, p, lam):
         return -np.log(lam * gammainccinv(1 / lam + 1, p))
@@ -314,32 +303,17 @@ class _ReciprocalInverseGamma(_OfInverseGamma):
     def slope(self, v):
         return -1 / (1 + v) ** 2
 
-    def logpdf(self, v, lam):
-        a = 1 / lam
-        with np.errstate(divide="ignore", invalid="ignore"):
-            return np.where(v > -1, log_constant(a) - a * (v - np.log1p(v)), -np.inf)
-
-    def score(self, v, lam):
-        return -v / (1 + v) / lam
-
-    def curvature(self, v, lam):
-        return 1 / (1 + v) ** 2 / lam
-
-    def score_log_lambda(self, v, lam):
-        a = 1 / lam
-        return -a * (np.log(a) - psi(a) - (v - np.log1p(v)))
-
-    def psi(self, lam):
-        return np.ones_like(lam)
-
-    def deviance(self, v, lam):
-        return 2 * (v - np.log1p(v))
-
     def augmented_curvature(self, v):
         return 1 / (1 + v) ** 2
 
     def augmented_score(self, v, lam):
         return -v / (1 + v)
+
+    def deviance(self, v, lam):
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return np.where(v > self.lower, 2 * (v - np.log1p(v)), np.inf)
+
+    constant = _Gamma.constant
 
     def quantile(self, p, lam):
         return lam * gammaincinv(1 / lam + 1, p) - 1
@@ -352,43 +326,30 @@ class _Beta(RandomFamily):
     def u(self, v):
         return expit(v)
 
-    def logpdf(self, v, lam):
-        a = 0.5 / lam
-        return 2 * log_constant(a) - log_constant(2 * a) - 2 * a * log_cosh(v / 2)
+    def v(self, u):
+        return np.log(u) - np.log1p(-u)
 
-    def score(self, v, lam):
-        return -np.tanh(v / 2) * 0.5 / lam
+    def slope(self, v):
+        return expit(v) * expit(-v)
 
-    def curvature(self, v, lam):
-        return expit(v) * expit(-v) / lam
+    augmented_curvature = slope
 
-    def score_log_lambda(self, v, lam):
-        a = 0.5 / lam
-        return -2 * a * (psi(2 * a) - psi(a) - np.log(2) - log_cosh(v / 2))
-
-    def psi(self, lam):
-        return np.full_like(lam, 0.5)
+    def augmented_score(self, v, lam):
+        return -0.5 * np.tanh(v / 2)
 
     def deviance(self, v, lam):
         return 2 * log_cosh(v / 2)
 
-    def augmented_curvature(self, v):
-        return expit(v) * expit(-v)
-
-    def augmented_score(self, v, lam):
-        return -0.5 * np.tanh(v / 2)
+    def constant(self, lam):
+        a = 0.5 / lam
+        value = 2 * log_constant(a) - log_constant(2 * a)
+        return value, 2 * a * (psi(a) - psi(2 * a) + np.log(2))
 
     def quantile(self, p, lam):
         a = 0.5 / lam
         lower = np.log(np.maximum(betaincinv(a, a, np.minimum(p, 1 - p)), np.finfo(float).tiny))
         # symmetric: take the lower tail, where u keeps its digits, and turn it round
         return np.copysign(lower - np.log1p(-np.exp(lower)), p - 0.5)
-
-    def v(self, u):
-        return np.log(u) - np.log1p(-u)
-
-    def slope(self, v):
-        return expit(v) * expit(-v)
 
     def variance_of_v(self, lam):
         return 2 * _trigamma(0.5 / lam)
