@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mixedlab.data.formula import parse
-from mixedlab.data.identifiability import independent_columns
+from mixedlab.data.matrices import independent_columns
 from mixedlab.engine.terms import RandomTerm
 from mixedlab.errors import DataError, listed
 from mixedlab.inference.reporting import Report, Summary

@@ -2,14 +2,14 @@
 
 The way is a pipeline, one module a stage, and `build_design` reads like it:
 
-1. `tokens`, `names`, `formula`: the text, cut into tokens; each name found among the table's
-   columns; the response, the fixed part and the bars told apart;
+1. `names`, `formula`: the text, cut into tokens; each name found among the table's columns; the
+   response, the fixed part and the bars told apart;
 2. `rows`: rows with missing values are left out, so that no state is learned from them;
 3. `columns`: each column that the formula uses becomes numbers or a factor;
 4. `matrices`: formulaic makes the columns of each part, and a recipe to make them again;
-5. `response`: y, checked against what the family can produce;
-6. `identifiability`, `groups`: aliased columns are dropped, groups coded, and what no model
-   could identify is refused.
+5. `rows`: y, checked against what the family can produce;
+6. `matrices`: aliased columns are dropped, groups coded, and what no model could identify is
+   refused.
 
 `Design.rebuild` goes the same way for new rows, with what the first table taught.
 """
@@ -27,25 +27,29 @@ from numpy.typing import ArrayLike, NDArray
 
 from mixedlab.data.columns import as_frame, levels_of, refuse_one_level, typed_columns
 from mixedlab.data.formula import MixedFormula, Part, columns_of, parse
-from mixedlab.data.groups import Grouping, refuse_shared, refuse_unidentified, terms_of
-from mixedlab.data.identifiability import independent_columns
-from mixedlab.data.matrices import Matrices, Recipe
-from mixedlab.data.response import (
-    Response,
-    refuse_constant,
-    response_column,
-    response_of,
-    without_trials,
+from mixedlab.data.matrices import (
+    Grouping,
+    Matrices,
+    Recipe,
+    independent_columns,
+    refuse_shared,
+    refuse_unidentified,
+    terms_of,
 )
 from mixedlab.data.rows import (
     ZERO,
+    Response,
     Rows,
     gaps_in,
     one_a_row,
     raw_exposure,
     refuse_bad_weights,
+    refuse_constant,
     refuse_duplicates,
+    response_column,
+    response_of,
     unused_levels,
+    without_trials,
 )
 from mixedlab.engine.terms import RandomTerm
 from mixedlab.errors import DataError, DataWarning, FormulaError, first_rows, listed

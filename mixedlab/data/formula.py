@@ -13,8 +13,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from itertools import zip_longest
 
-from mixedlab.data.names import resolve
-from mixedlab.data.tokens import Token
+from mixedlab.data.names import Token, resolve
 from mixedlab.errors import FormulaError
 
 

@@ -1,12 +1,25 @@
-"""What formulaic makes of the parts, now and for new rows, and what its errors become."""
+"""What formulaic makes of the parts, now and for new rows, and what its errors become.
+
+Grouping factors: labels of any kind, combinations, and terms that claim the same effect. Aliased
+columns and confounded random terms, against ranks computed outright.
+"""
 
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from mixedlab.data import matrices
 from mixedlab.data.design import build_design
 from mixedlab.data.formula import parse
-from mixedlab.data.matrices import Recipe
+from mixedlab.data.matrices import (
+    Grouping,
+    Recipe,
+    independent_columns,
+    is_confounded_with_residual,
+)
+from mixedlab.engine.terms import RandomTerm
 from mixedlab.errors import DataError, FormulaError
 
 X = pd.Series(np.linspace(1, 3, 20), name="x")
@@ -67,3 +80,144 @@ def test_numpy_does_not_warn_of_what_is_reported_by_row(recwarn):
             "y ~ log(x - 2) + k", TABLE.assign(y=TABLE.y.where(TABLE.x < 2.95)), need_groups=False
         )
     assert [w.category.__name__ for w in seen] == ["DataWarning"]
+
+
+RNG = np.random.default_rng(2)
+GROUPED = pd.DataFrame(
+    {
+        "y": RNG.normal(size=48),
+        "x": RNG.normal(size=48),
+        "g": np.repeat(np.arange(8), 6),
+        "h": np.tile(list("abc"), 16),
+    }
+)
+LABELS = st.one_of(
+    st.integers(-99, 99), st.text("ab:1", max_size=3), st.tuples(st.integers(0, 9), st.text("z"))
+)
+
+
+def partition(index):
+    """Rows by level, whatever the order of the levels."""
+    return {tuple(np.flatnonzero(index == j)) for j in np.unique(index)}
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(LABELS, min_size=8, max_size=8, unique_by=str))
+def test_other_labels_are_the_same_groups(labels):
+    named = pd.Series([labels[k] for k in GROUPED.g], dtype=object)
+    d = build_design("y ~ x + (x | g) + (1 | g:h)", GROUPED.assign(g=named))
+    expected = build_design("y ~ x + (x | g) + (1 | g:h)", GROUPED)
+    assert set(d.terms[0].levels) == set(labels)
+    for term, other in zip(d.terms, expected.terms, strict=True):
+        assert partition(term.index) == partition(other.index)
+    again = d.rebuild(GROUPED.assign(g=named).iloc[::5])
+    for term, other in zip(again.terms, d.terms, strict=True):
+        np.testing.assert_array_equal(term.index, other.index[::5])
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.permutations(range(48)))
+def test_shuffled_rows_are_the_same_design(order):
+    order = list(order)
+    d = build_design("y ~ x * h + (x | g) + (1 | g:h)", GROUPED.iloc[order])
+    expected = build_design("y ~ x * h + (x | g) + (1 | g:h)", GROUPED)
+    np.testing.assert_array_equal(d.X, expected.X[order])
+    np.testing.assert_array_equal(d.index, order)
+    for term, other in zip(d.terms, expected.terms, strict=True):
+        assert term.levels == other.levels
+        np.testing.assert_array_equal(term.index, other.index[order])
+
+
+def test_combinations_are_found_by_their_parts_not_by_their_text():
+    table = pd.DataFrame({"a": ["p:q", "p", "p"], "b": ["r", "q:r", "s"]})
+    grouping, index = Grouping.learn(("a", "b"), table)
+    assert sorted(index) == [0, 1, 2]
+    np.testing.assert_array_equal(grouping.find(table), index)
+    new = pd.DataFrame({"a": ["p:q", "p", "new"], "b": ["s", "r", "r"]})
+    assert grouping.find(new).tolist() == [-1, -1, -1]
+
+
+def test_numbers_and_text_name_the_same_group_in_new_rows():
+    grouping, _ = Grouping.learn(("g", "h"), GROUPED)
+    new = pd.DataFrame({"g": ["3", "9"], "h": ["b", "b"]})
+    assert [grouping.levels[k] if k >= 0 else None for k in grouping.find(new)] == ["3:b", None]
+
+
+@pytest.mark.parametrize(
+    ("formula", "place", "says"),
+    [
+        ("y ~ x + (g | g)", "g |", r"cannot vary over them.*\(1 \| g\)"),
+        ("y ~ x + (1 + h | h)", "1 + h", "cannot vary"),
+        ("y ~ x + (1 | g) + (1 |g)", "1 |g)", r"intercept varies over 'g'.*\(1 \| g\) twice"),
+        ("y ~ (1 + x | g) + (x | g)", "x | g) + ", r"\(1 \+ x \| g\) and \(x \| g\)"),
+        ("y ~ (0 + x | g) + (x || g)", "x || g", "'x' varies over 'g' in two terms"),
+        ("y ~ (1 | g/h) + (1 | h:g)", "1 | h:g", "varies over 'h:g'"),
+    ],
+)
+def test_terms_that_claim_the_same_effect(formula, place, says):
+    with pytest.raises(FormulaError, match=says) as caught:
+        build_design(formula, GROUPED)
+    at = formula.rindex(place) if "and" in says else formula.index(place)
+    assert caught.value.position >= at - 1
+
+
+@pytest.mark.parametrize("formula", ["y ~ (1 | g) + (0 + x | g)", "y ~ (1 | g) + (1 | g:h)"])
+def test_terms_that_share_nothing_stand_side_by_side(formula):
+    assert len(build_design(formula, GROUPED).terms) == 2
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.integers(1, 6), st.integers(0, 4))
+def test_keeps_the_earliest_columns_that_span_all(seed, p, extra):
+    rng = np.random.default_rng(seed)
+    X = rng.normal(size=(40, p))
+    X = np.column_stack([X, X @ rng.normal(size=(p, extra))])[:, rng.permutation(p + extra)]
+    X *= 10.0 ** rng.integers(-6, 7, p + extra)
+    kept = independent_columns(X)
+    unit = X / np.linalg.norm(X, axis=0)
+    assert len(kept) == np.linalg.matrix_rank(unit, tol=1e-8)
+    for k in range(p + extra):  # a column is kept exactly if it adds to those before it
+        adds = np.linalg.matrix_rank(unit[:, : k + 1], tol=1e-8) > np.linalg.matrix_rank(
+            unit[:, :k], tol=1e-8
+        )
+        assert (k in kept) == adds
+
+
+def test_blocks_of_rows_make_no_difference(monkeypatch):
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(1000, 5))
+    X[:, 3] = X[:, 0] - 2 * X[:, 1]
+    X = np.column_stack([X, np.zeros(1000)])
+    whole = independent_columns(X)
+    monkeypatch.setattr(matrices, "_ROWS_AT_ONCE", 64)
+    np.testing.assert_array_equal(independent_columns(X), whole)
+    np.testing.assert_array_equal(whole, [0, 1, 2, 4])
+    assert independent_columns(np.empty((10, 0))).size == 0
+
+
+def term(index, Z):
+    return RandomTerm("g", np.asarray(index), tuple(range(max(index) + 1)), Z, ("a",) * Z.shape[1])
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("rows", [1, 2, 3])
+@pytest.mark.parametrize("q", [1, 2])
+def test_confounded_where_the_information_is_singular(seed, rows, q):
+    """Against the rank of the derivatives of V in all its parameters, written out."""
+    rng = np.random.default_rng(seed)
+    J = 6
+    index = np.repeat(np.arange(J), rows)
+    Z = np.column_stack([np.ones(J * rows), rng.normal(size=J * rows)])[:, :q]
+    if seed % 2:  # the same columns in every level
+        Z = np.tile(Z[:rows], (J, 1))
+    same = index[:, None] == index
+    slopes = [np.eye(J * rows)]
+    for i in range(q):
+        for j in range(i + 1):
+            E = np.zeros((q, q))
+            E[i, j] = E[j, i] = 1.0
+            slopes.append(same * (Z @ E @ Z.T))
+    flat = np.array([s.ravel() for s in slopes])
+    others = np.linalg.matrix_rank(flat[1:], tol=1e-9)
+    expected = np.linalg.matrix_rank(flat, tol=1e-9) == others
+    assert is_confounded_with_residual(term(index, Z), None) == expected
