@@ -19,9 +19,9 @@ from side_by_side import machine, table
 
 from mixedlab.comparison import compare
 from mixedlab.engine.terms import RandomTerm
+from mixedlab.inference.denominators import Satterthwaite
 from mixedlab.inference.intervals import confint
 from mixedlab.inference.replication import replicate
-from mixedlab.inference.tests_of_coefs import satterthwaite
 from mixedlab.models.linear import LinearFit, fit_linear
 
 NAMES = ("(Intercept)", "treated", "x")
@@ -48,7 +48,7 @@ def covered(J: int, n: int, icc: float, rng: np.random.Generator) -> dict[str, f
     fit = fit_linear(y, X, [RandomTerm.from_arrays(g)], names=NAMES)
     off = np.abs(fit.beta - BETA)
     se = np.sqrt(np.diag(fit.vcov_beta))
-    t = stats.t.ppf(0.975, satterthwaite(fit))
+    t = stats.t.ppf(0.975, Satterthwaite.of(fit).df)
     wald = confint(fit).iloc[:2].to_numpy()
     out = {"zero": float(fit.singular)}
     for k, name in ((1, "between"), (2, "within")):

@@ -90,6 +90,8 @@ class Design:
         Levels of factors that no row kept has; they were dropped.
     recipe : DesignRecipe
         How to make the same columns for new rows.
+    frame : DataFrame, n rows
+        The columns of the table that the model uses, rows kept only.
     """
 
     y: Array | None
@@ -107,6 +109,7 @@ class Design:
     index: pd.Index
     unused_levels: dict[str, tuple] = field(default_factory=dict)
     recipe: DesignRecipe | None = field(default=None, repr=False)
+    frame: pd.DataFrame | None = field(default=None, repr=False)
 
     def rebuild(
         self, newdata: Any, *, groups: bool = True, missing: Literal["error", "mark"] = "error"
@@ -211,6 +214,7 @@ def build_design(
         if values is not None
     }
     refuse_bad_weights(given.get("weights"))
+    by_name = [name for name in (weights, offset) if isinstance(name, str)]
 
     rows = Rows.all_of(table)
     rows = rows.without(gaps_in(table, needed) | {n: np.isnan(v) for n, v in given.items()})
@@ -303,6 +307,7 @@ def build_design(
             {factors: grouping for factors, (grouping, _) in coded.items()},
             offset if isinstance(offset, str) else offset is not None,
         ),
+        frame=rows.of(table[list(dict.fromkeys([*needed, *by_name]))]),
     )
 
 
@@ -354,6 +359,7 @@ def _rebuild(design: Design, table: pd.DataFrame, groups: bool, missing: str) ->
         n_missing=rows.n - len(rows.kept),
         index=table.index,
         unused_levels={},
+        frame=None,
     )
 
 

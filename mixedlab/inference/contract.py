@@ -75,6 +75,7 @@ Question = Literal[
     "bootstrap interval",
     "satterthwaite",
     "kenward-roger",
+    "likelihood ratio of a term",
     "intraclass correlation",
     "R squared",
     "conditional AIC",
@@ -207,6 +208,9 @@ class MixedModel(Fit, Protocol):
 
     def refit(self, y: ArrayLike) -> MixedModel:
         """The same model fitted to another response (n,)."""
+
+    def with_columns(self, X: Array, names: Sequence[str]) -> MixedModel:
+        """The same model with other fixed-effects columns (n, p), fitted; needs no formula."""
 
     @property
     def at_once(self) -> bool:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from mixedlab.errors import MixedlabError, nearest
 from mixedlab.inference.contract import Fit, MixedModel, Parameter, refuse
+from mixedlab.inference.denominators import Method, reference
 from mixedlab.inference.profiles import profile
 from mixedlab.inference.replication import (
     Replicates,
@@ -22,7 +23,6 @@ from mixedlab.inference.replication import (
     replicate,
 )
 from mixedlab.inference.tables import ends_by_name, normal_quantile
-from mixedlab.inference.tests_of_coefs import Method, approximation
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -96,7 +96,7 @@ def _wald(fit: Fit, level: float, z: float, df: Method) -> dict[str, tuple[float
     """Estimate and standard error on each parameter's free scale; t quantiles of coefficients."""
     from scipy import stats
 
-    found = approximation(fit, df)
+    found = reference(fit, df)
     half = stats.t.ppf(0.5 + level / 2.0, found.df) * found.se
     with np.errstate(invalid="ignore"):
         errors = np.sqrt(np.diag(fit.parameter_covariance()))

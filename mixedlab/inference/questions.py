@@ -21,8 +21,9 @@ from mixedlab.inference.tables import by_name, names_by_names, normal_quantile, 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from mixedlab.inference.denominators import Method
     from mixedlab.inference.explained import ICC, R2, ConditionalAIC
-    from mixedlab.inference.tests_of_coefs import Method
+    from mixedlab.inference.tests_of_terms import Reference
 
 Array = NDArray[np.float64]
 
@@ -110,6 +111,15 @@ class Questions(Coefficients):
         from mixedlab.inference.tests_of_coefs import tests
 
         return tests(self, df)
+
+    def terms_table(self, type: Literal[3, 2, 1] = 3, df: Reference | None = None) -> pd.DataFrame:
+        """Tests of whole terms; see `mixedlab.inference.tests_of_terms.terms_table`.
+
+        F by Satterthwaite or Kenward-Roger, chi-squared or a likelihood ratio for other models.
+        """
+        from mixedlab.inference.tests_of_terms import terms_table
+
+        return terms_table(self, type, df)
 
     def icc(self) -> ICC:
         """Intraclass correlation; see `mixedlab.inference.explained.icc`."""

@@ -115,16 +115,26 @@ class GeneralizedFit(GeneralizedAnswers):
 
     def refit(self, y: ArrayLike) -> GeneralizedFit:
         """Fit the same model to another response (n,), in the order of the rows fitted."""
-        kept = ("X", "terms", "weights", "offset", "names")
-        fit = fit_generalized(
+        fit = self._fitted(y, self.X, self.names)
+        return replace(fit, design=self.design, formula=self.formula)
+
+    def with_columns(self, X: Array, names: Sequence[str]) -> GeneralizedFit:
+        """The same model with other fixed-effects columns, fitted."""
+        return self._fitted(self.y, X, names)
+
+    def _fitted(self, y: ArrayLike, X: Array, names: Sequence[str]) -> GeneralizedFit:
+        return fit_generalized(
             y,
+            X,
+            self.terms,
             family=self.response_family,
             nagq=self.nagq,
+            weights=self.weights,
+            offset=self.offset,
+            names=names,
             prior_sd=self.problem.prior_sd,
             penalty=self.problem.penalty,
-            **{name: getattr(self, name) for name in kept},
         )
-        return replace(fit, design=self.design, formula=self.formula)
 
     @property
     def at_once(self) -> bool:

@@ -204,6 +204,11 @@ class LinearFit(MixedFit):
         model = replace(self.specification, reml=False)
         return self._again(model, model.minimise(self.theta))
 
+    def with_columns(self, X: Array, names: Sequence[str]) -> LinearFit:
+        """The same model with other fixed-effects columns, fitted."""
+        model = replace(self.specification, X=X, names=tuple(names))
+        return LinearFit.at(model, model.minimise(self.theta))
+
     def hold(self, parameter: Parameter) -> Held:
         """The deviance with a parameter held, for profiles."""
         if parameter.kind == "beta":

@@ -82,6 +82,8 @@ QUESTIONS: dict[str, Question] = {
     "tests by Wald": lambda fit, name: fit.tests(df="wald"),
     "tests": lambda fit, name: fit.tests(),
     "tests by Kenward and Roger": lambda fit, name: fit.tests(df="kenward-roger"),
+    "tests of terms": lambda fit, name: fit.terms_table(),
+    "tests of terms, type I": lambda fit, name: fit.terms_table(1, df="wald"),
     "icc": lambda fit, name: fit.icc(),
     "r2": lambda fit, name: fit.r2(),
     "caic": lambda fit, name: fit.caic(),
@@ -95,6 +97,7 @@ SLOW: dict[str, Question] = {
     "predict new observations": _predict(kind="conditional", interval="prediction"),
     "profile": lambda fit, name: fit.confint(method="profile", parameters=["(Intercept)"]),
     "profile of an sd": lambda fit, name: fit.confint(method="profile", parameters=_an_sd(fit)),
+    "likelihood ratios of terms": lambda fit, name: fit.terms_table(2, df="likelihood-ratio"),
     "bootstrap": lambda fit, name: fit.confint(method="bootstrap", n=3, seed=1),
 }
 

@@ -37,12 +37,24 @@ EVERY_MIXED_FIT = (
     "refit",
     "confint",
     "tests",
+    "terms_table",
     "icc",
     "r2",
     "caic",
     "summary",
 )
-QUESTIONS = ["predict", "confint", "tests", "simulate", "refit", "summary", "icc", "r2", "caic"]
+QUESTIONS = [
+    "predict",
+    "confint",
+    "tests",
+    "terms_table",
+    "simulate",
+    "refit",
+    "summary",
+    "icc",
+    "r2",
+    "caic",
+]
 KINDS = ("conditional", "population", "marginal")
 
 

@@ -9,7 +9,7 @@ from scipy import stats
 
 import mixedlab as ml
 from mixedlab.errors import MixedlabError
-from mixedlab.inference.tests_of_coefs import _Derivatives
+from mixedlab.inference.denominators import Derivatives
 from tests import paths
 
 REFERENCE = json.loads((paths.REFERENCE / "inference.json").read_text(encoding="utf-8"))
@@ -90,7 +90,7 @@ def test_derivatives_by_blocks_are_those_of_v_written_out(formula, weights):
                 slopes.append(of(E))
     slopes.append(np.diag(1 / w))
     S, X = np.linalg.inv(V), fit.X
-    found = _Derivatives.of(fit)
+    found = Derivatives.of(fit)
     for a, Va in enumerate(slopes):
         np.testing.assert_allclose(found.P[a], -X.T @ S @ Va @ S @ X, atol=1e-8)
         for b, Vb in enumerate(slopes):

@@ -63,6 +63,7 @@ _UNANSWERED = {
     "bootstrap interval": _NO_RESPONSE.format("use method='wald'."),
     "satterthwaite": _LINEAR,
     "kenward-roger": _LINEAR,
+    "likelihood ratio of a term": _NO_LIKELIHOOD.format("use df='wald'."),
     "intraclass correlation": "GEE has no variance between clusters: see correlation.",
     "R squared": "GEE has no variance between clusters to divide: fit ml.glmm for R squared.",
     "conditional AIC": _NO_LIKELIHOOD.format("compare qic."),

@@ -250,6 +250,8 @@ class HierarchicalFit(MixedFit):
         return {q: why for q, why in super().unanswered.items() if q not in answered} | {
             "profile interval": "There is no 'profile' interval for a hierarchical model: use "
             "method='wald' or method='bootstrap'.",
+            "likelihood ratio of a term": "Likelihood ratios of terms are for fits by ml.lmm and "
+            "ml.glmm: use df='wald'.",
             "prediction interval": "A hierarchical model has no prediction interval: take "
             "quantiles of fit.simulate.",
         }
