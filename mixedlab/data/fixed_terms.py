@@ -32,6 +32,8 @@ class FixedTerm:
         The expressions it is the product of.
     factor_columns : frozenset of str
         The table's columns that its factors are made of.
+    n_aliased : int
+        Columns that it lost, being combinations of others.
     """
 
     name: str
@@ -39,6 +41,7 @@ class FixedTerm:
     factors: frozenset[str] = frozenset()
     covariates: frozenset[str] = frozenset()
     factor_columns: frozenset[str] = frozenset()
+    n_aliased: int = 0
 
     def is_in(self, other: FixedTerm) -> bool:
         """Whether ``other`` contains this term: the same covariates, and more factors."""
@@ -69,6 +72,7 @@ def fixed_terms(design: Design) -> list[FixedTerm]:
                 factors,
                 frozenset(parts - factors),
                 frozenset({restored(str(v), own) for v in used} & set(recipe.levels)),
+                sum(c not in place for c in columns),
             )
         )
     return found

@@ -94,7 +94,7 @@ def _averaged(fit: Fit, term: FixedTerm, after: list[FixedTerm], terms: list[Fix
     p = fit.beta.size
     if not after:
         return np.eye(p)[list(term.columns)]
-    if fit.design.aliased:
+    if any(t.n_aliased for t in (term, *after)):
         raise MixedlabError(
             f"Some combinations of levels in {after[-1].name} have no row, so that there is no "
             f"equal average over them, and no test of type III of {term.name}: use type=2."
