@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from mixedlab.errors import MixedlabError
 from mixedlab.inference.contract import Kind, NewLevels
 from mixedlab.inference.reporting import Report
 from mixedlab.inference.tables import by_name, names_by_names, normal_quantile, on_rows
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from mixedlab.inference.denominators import Method
+    from mixedlab.inference.effects_model import EffectsModel
     from mixedlab.inference.explained import ICC, R2, ConditionalAIC
     from mixedlab.inference.tests_of_terms import Reference
 
@@ -120,6 +122,32 @@ class Questions(Coefficients):
         from mixedlab.inference.tests_of_terms import terms_table
 
         return terms_table(self, type, df)
+
+    def effects_model(
+        self,
+        kind: Literal["population", "marginal"] = "population",
+        scale: Literal["response", "link"] = "response",
+    ) -> EffectsModel:
+        """The fit as the marginaleffects package takes it (``pip install mixedlab[effects]``).
+
+        Give it to ``marginaleffects.predictions``, ``comparisons``, ``slopes``, ``hypotheses`` or
+        their plots.
+
+        Parameters
+        ----------
+        kind : {"population", "marginal"}
+            Of a group whose effects are zero, or averaged over the groups. Under a logit they are
+            different things.
+        scale : {"response", "link"}
+        """
+        try:
+            from mixedlab.inference.effects_model import EffectsModel
+        except ModuleNotFoundError as error:
+            raise MixedlabError(
+                f"There is no package {error.name}: install marginaleffects, for example by "
+                "pip install 'mixedlab[effects]'."
+            ) from None
+        return EffectsModel(self, kind, scale)
 
     def icc(self) -> ICC:
         """Intraclass correlation; see `mixedlab.inference.explained.icc`."""

@@ -84,6 +84,7 @@ QUESTIONS: dict[str, Question] = {
     "tests by Kenward and Roger": lambda fit, name: fit.tests(df="kenward-roger"),
     "tests of terms": lambda fit, name: fit.terms_table(),
     "tests of terms, type I": lambda fit, name: fit.terms_table(1, df="wald"),
+    "effects model": lambda fit, name: _effects(fit),
     "icc": lambda fit, name: fit.icc(),
     "r2": lambda fit, name: fit.r2(),
     "caic": lambda fit, name: fit.caic(),
@@ -107,6 +108,13 @@ def _an_sd(fit: Any) -> list[str]:
         return ["sd (Intercept) | none"]
     term = fit.terms[-1]
     return [f"sd {term.names[-1]} | {term.group}"]
+
+
+def _effects(fit: Any) -> Any:
+    kind = "marginal" if "population prediction" in fit.unanswered else "population"
+    model = fit.effects_model(kind)
+    rows = model.get_exog(model.get_modeldata())
+    return model.get_predict(model.get_coef(), rows)["estimate"].to_numpy(), model.get_vcov()
 
 
 def ask(fit: Any, name: str, question: str) -> Any:
