@@ -4,13 +4,14 @@ The factors form a chain ``f0, f1, ...`` in which every level of one lies in a s
 next (pupils in classes in schools), and a rest that is crossed with it. Eliminating a factor
 links every two coefficients that share one of its levels. Because each level of the chain lies
 in one level of the next, the factors of the chain stay block diagonal, and no link arises that
-the data do not have. The rest fills up, but only within sets of levels that are connected at
-all: each connected set is kept as a dense square.
+the data do not have: a factor of the chain is one **stage** of the elimination. Of the rest, which
+fills up, `ordering` finds rounds of levels that no product links; the levels of one factor in a
+round are a stage too. What is left where that would be dense is kept as a square for each
+connected set.
 
 All products of columns, and likewise the matching part of an inverse, lie in one vector
-(``flat``): for each factor of the chain its diagonal blocks ``(q, q, J)`` and the entries
-``(q, nnz)`` that link it to later columns, then the dense squares. Of symmetric blocks the lower
-triangle is kept.
+(``flat``): for each stage its diagonal blocks ``(q, q, J)`` and the entries ``(q, nnz)`` that link
+it to later columns, then the dense squares. Of symmetric blocks the lower triangle is kept.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from numpy.typing import NDArray
 from mixedlab.engine.entries import Entries
 from mixedlab.engine.layout import Factor
 from mixedlab.engine.levels import Levels
+from mixedlab.engine.ordering import eliminate_in_rounds
 from mixedlab.engine.square import Square
 
 Array = NDArray[np.float64]
@@ -40,11 +42,19 @@ class Link(NamedTuple):
     pair_of_row: Index
 
 
-class Elimination:
-    """The chain, the dense squares, and the place of every number.
+class _Meeting(NamedTuple):
+    """Levels of a factor that go at once, and later levels: ``met[g]`` pairs rows with them."""
 
-    Columns are numbered factor by factor in elimination order, within a factor coefficient by
-    coefficient: column ``start[f] + k * J + j``.
+    factor: int
+    levels: Index | None  # None: all
+    met: dict[int, tuple[Index, Index]]
+
+
+class Elimination:
+    """The stages, the dense squares, and the place of every number.
+
+    Columns are numbered factor by factor, within a factor coefficient by coefficient: column
+    ``start[f] + k * J + j``. ``rank`` is the place of each in the order of elimination.
     """
 
     def __init__(self, factors: Sequence[Factor]) -> None:
@@ -64,30 +74,28 @@ class Elimination:
             for i, f in enumerate(order)
             for g in order[i + 1 :]
         }
-        self._chain: list[tuple[Levels, Index, Index]] = []
-        at = 0
-        for i, f in enumerate(chain):
-            level, column = self._entries_of(f, order[i + 1 :])
-            q, J = factors[f].n_coefs, factors[f].n_levels
-            blocks = slice(at, at + q * q * J)
-            where = slice(blocks.stop, blocks.stop + q * level.size)
-            columns = slice(self.start[f], self.start[f] + q * J)
-            self._chain.append((Levels(f, q, J, columns, blocks, where), level, column))
-            at = where.stop
-        self.squares, self.flat_size = self._squares(at)
-        self.square_of = np.full(self.n_columns, -1, np.intp)
-        # Where the row of each column begins in its square, and its place in a row.
-        self._row_start, self._in_row = np.zeros((2, self.n_columns), np.intp)
-        for s, square in enumerate(self.squares):
-            own = np.arange(square.size)
-            self.square_of[square.columns] = s
-            self._in_row[square.columns] = own
-            self._row_start[square.columns] = square.where.start + own * square.size
-        shape = self.n_columns, self.square_of, self.squares, self.position
-        self.stages = [
-            replace(stage, entries=Entries(level, column, stage.J, *shape))
-            for stage, level, column in self._chain
+        meetings = [
+            _Meeting(f, None, {g: self.links[f, g][:2] for g in order[i + 1 :]})
+            for i, f in enumerate(chain)
         ]
+        rounds, dense = self._order_crossed() if crossed else ([], [])
+        self.stages: list[Levels] = []
+        self.squares: list[Square] = []
+        self.flat_size = 0
+        for meeting in meetings + rounds:
+            self.stages.append(self._stage(meeting))
+            self.flat_size = self.stages[-1].where.stop
+        for columns in dense:
+            self.squares.append(self._square(columns))
+            self.flat_size = self.squares[-1].where.stop
+        self._number()
+        self._keys: list[Index] = []
+        for s, meeting in enumerate(meetings + rounds):
+            level, column, key = self._entries_of(meeting)
+            self._keys.append(key)
+            self.stages[s] = replace(self.stages[s], entries=(level, column))
+        shape = self.n_columns, self.square_of, self.squares, self.position
+        self.stages = [replace(t, entries=Entries(*t.entries, t.J, *shape)) for t in self.stages]
 
     @cached_property
     def places(self) -> dict[tuple[int, int], Index]:
@@ -138,10 +146,10 @@ class Elimination:
         for stage in self.stages[1:]:
             A = flat[stage.blocks].reshape(stage.q, stage.q, stage.J)
             B = flat[stage.where].reshape(stage.q, -1)
-            for k in range(stage.q):
-                at = self.columns_of(stage.factor, k)
+            columns = np.arange(self.n_columns)[stage.columns].reshape(stage.q, stage.J)
+            for k, at in enumerate(columns):
                 for m in range(k + 1):
-                    put(at, self.columns_of(stage.factor, m), A[k, m], k != m)
+                    put(at, columns[m], A[k, m], k != m)
                 put(at[stage.entries.level], stage.entries.column, B[k], True)
         for square in self.squares:
             i, j = np.repeat(square.columns, square.size), np.tile(square.columns, square.size)
@@ -149,25 +157,24 @@ class Elimination:
         return np.concatenate(values), (np.concatenate(rows), np.concatenate(cols))
 
     def position(self, i: Index, j: Index) -> Index:
-        """Where in ``flat`` the product of columns i and j lies (i not after j).
+        """Where in ``flat`` the product of columns i and j lies (i eliminated not after j).
 
         Where the data have no such entry, a place that holds another number.
         """
         out = self._row_start[j] + self._in_row[i]
-        for stage, level_of_entry, column in self._chain:
-            mine = np.flatnonzero((i >= stage.columns.start) & (i < stage.columns.stop))
-            if not mine.size:
-                continue
-            k, level = np.divmod(i[mine] - stage.columns.start, stage.J)
+        stage_of = self._stage_of[i]
+        for s in np.unique(stage_of[stage_of >= 0]):
+            stage, key = self.stages[s], self._keys[s]
+            mine = np.flatnonzero(stage_of == s)
+            k, level = np.divmod(self._in_row[i[mine]], stage.J)
             other = j[mine]
-            entry = np.searchsorted(
-                level_of_entry * self.n_columns + column, level * self.n_columns + other
-            )
-            k_other = (other - stage.columns.start) // stage.J
+            entry = np.searchsorted(key, level * self.n_columns + self.rank[other])
             out[mine] = np.where(
-                other < stage.columns.stop,
-                stage.blocks.start + (k_other * stage.q + k) * stage.J + level,
-                stage.where.start + k * column.size + entry,
+                self._stage_of[other] == s,
+                stage.blocks.start
+                + (self._in_row[other] // stage.J * stage.q + k) * stage.J
+                + level,
+                stage.where.start + k * key.size + entry,
             )
         return out
 
@@ -183,65 +190,104 @@ class Elimination:
     def _places_of(self, f: int, g: int) -> Index:
         """Places (q_f, q_g, pairs) of the products of two factors, for each pair of levels."""
         link = self.links[f, g]
-        return np.array(
-            [
-                [
-                    self.position(
-                        self.columns_of(f, k, link.first), self.columns_of(g, m, link.second)
-                    )
-                    for m in range(self.factors[g].n_coefs)
-                ]
-                for k in range(self.factors[f].n_coefs)
-            ]
-        )
+        out = np.empty((self.factors[f].n_coefs, self.factors[g].n_coefs, link.first.size), np.intp)
+        for k, m in np.ndindex(out.shape[:2]):
+            i = self.columns_of(f, k, link.first)
+            j = self.columns_of(g, m, link.second)
+            late = self.rank[i] > self.rank[j]
+            out[k, m] = self.position(np.where(late, j, i), np.where(late, i, j))
+        return out
 
-    def _entries_of(self, f: int, later: list[int]) -> tuple[Index, Index]:
-        """Level and column of each later column that a level of ``f`` meets, sorted."""
-        if not later:
-            return np.empty((2, 0), np.intp)
-        level, column = [], []
-        for g in later:
-            link = self.links[f, g]
-            for k in range(self.factors[g].n_coefs):
-                level.append(link.first)
-                column.append(self.columns_of(g, k, link.second))
-        level, column = np.concatenate(level), np.concatenate(column)
-        sort = np.argsort(level * self.n_columns + column, kind="stable")
-        return level[sort], column[sort]
+    def _order_crossed(self) -> tuple[list[_Meeting], list[Index]]:
+        """The rounds of levels that go at once, and the columns of each dense set.
 
-    def _squares(self, at: int) -> tuple[list[Square], int]:
-        """The connected sets of columns of the crossed factors, from place ``at`` on."""
-        if not self.crossed:
-            return [], at
+        After the chain the levels in one level of its last factor are linked, and no others: a
+        level of a finer factor, and so every row, lies within it.
+        """
         from scipy.sparse import coo_array
-        from scipy.sparse.csgraph import connected_components
 
-        ends = [
-            (self.columns_of(f, 0, link.first), self.columns_of(g, 0, link.second))
-            for (f, g), link in self.links.items()
-            if g in self.crossed
-        ]
-        ends += [
-            (self.columns_of(f, 0), self.columns_of(f, k))
-            for f in self.crossed
-            for k in range(1, self.factors[f].n_coefs)
-        ]
-        rows, cols = (np.concatenate(side) for side in zip(*ends, strict=True))
-        graph = coo_array((np.ones(rows.size), (rows, cols)), shape=(self.n_columns,) * 2)
-        first = self.start[self.crossed[0]]
-        component = connected_components(graph, directed=False)[1][first:]
-        order = np.argsort(component, kind="stable")
-        edges = np.flatnonzero(np.diff(component[order])) + 1
-        squares = []
-        for columns in np.split(order + first, edges):
-            parts = {}
-            for f in self.crossed:
-                J, q = self.factors[f].n_levels, self.factors[f].n_coefs
-                cuts = np.searchsorted(columns, self.start[f] + J * np.arange(q + 1))
-                parts[f] = [slice(cuts[k], cuts[k + 1]) for k in range(q)]
-            squares.append(Square(columns, slice(at, at + columns.size**2), parts))
-            at += columns.size**2
-        return squares, at
+        ends = np.cumsum([0, *(self.factors[g].n_levels for g in self.crossed)])
+        spans = dict(zip(self.crossed, zip(ends, ends[1:], strict=False), strict=True))
+        top = self.chain[-1]
+        links = {g: self.links[top, g] for g in self.crossed}
+        rows = np.concatenate([link.first for link in links.values()])
+        cols = np.concatenate([spans[g][0] + link.second for g, link in links.items()])
+        shape = self.factors[top].n_levels, ends[-1]
+        B = coo_array((np.ones(rows.size, bool), (rows, cols)), shape=shape).tocsr()
+        rounds, dense = eliminate_in_rounds((B.T @ B).tocsr())
+        meetings = []
+        for vertices, row, later in rounds:
+            for f, (first, last) in spans.items():
+                own = (vertices >= first) & (vertices < last)
+                if not own.any():
+                    continue
+                here, number = own[row], np.cumsum(own) - 1
+                met = {}
+                for g, (start, stop) in spans.items():
+                    pick = here & (later >= start) & (later < stop)
+                    met[g] = number[row[pick]], later[pick] - start
+                meetings.append(_Meeting(f, vertices[own] - first, met))
+        sets = []
+        for vertices in dense:
+            columns = []
+            for f, (first, last) in spans.items():
+                own = vertices[(vertices >= first) & (vertices < last)] - first
+                columns += [self.columns_of(f, k, own) for k in range(self.factors[f].n_coefs)]
+            sets.append(np.concatenate(columns))
+        return meetings, sets
+
+    def _stage(self, meeting: _Meeting) -> Levels:
+        """A stage without its entries, at the end of ``flat``."""
+        f, levels, met = meeting
+        q, start = self.factors[f].n_coefs, self.start[f]
+        if levels is None:
+            J = self.factors[f].n_levels
+            columns: slice | Index = slice(start, start + q * J)
+        else:
+            J = levels.size
+            columns = np.concatenate([self.columns_of(f, k, levels) for k in range(q)])
+        nnz = sum(self.factors[g].n_coefs * row.size for g, (row, _) in met.items())
+        blocks = slice(self.flat_size, self.flat_size + q * q * J)
+        return Levels(f, q, J, columns, blocks, slice(blocks.stop, blocks.stop + q * nnz))
+
+    def _square(self, columns: Index) -> Square:
+        """The dense set of these (sorted) columns, at the end of ``flat``."""
+        parts = {}
+        for f in self.crossed:
+            J, q = self.factors[f].n_levels, self.factors[f].n_coefs
+            cuts = np.searchsorted(columns, self.start[f] + J * np.arange(q + 1))
+            parts[f] = [slice(cuts[k], cuts[k + 1]) for k in range(q)]
+        return Square(columns, slice(self.flat_size, self.flat_size + columns.size**2), parts)
+
+    def _number(self) -> None:
+        """``rank`` of the columns, the stage or square of each, and its place there."""
+        n = self.n_columns
+        self.rank, self._in_row, self._row_start = np.zeros((3, n), np.intp)
+        self._stage_of, self.square_of = np.full((2, n), -1, np.intp)
+        done = 0
+        for owner, groups in ((self._stage_of, self.stages), (self.square_of, self.squares)):
+            for number, group in enumerate(groups):
+                size = owner[group.columns].size
+                owner[group.columns] = number
+                self._in_row[group.columns] = np.arange(size)
+                self.rank[group.columns] = done + np.arange(size)
+                done += size
+        for square in self.squares:
+            self._row_start[square.columns] = square.where.start + square.size * np.arange(
+                square.size
+            )
+
+    def _entries_of(self, meeting: _Meeting) -> tuple[Index, Index, Index]:
+        """Level and column of each later column that a level meets, and their sorted key."""
+        level, column = [np.empty(0, np.intp)], [np.empty(0, np.intp)]
+        for g, (row, other) in meeting.met.items():
+            for k in range(self.factors[g].n_coefs):
+                level.append(row)
+                column.append(self.columns_of(g, k, other))
+        level, column = np.concatenate(level), np.concatenate(column)
+        key = level * self.n_columns + self.rank[column]
+        sort = np.argsort(key, kind="stable")
+        return level[sort], column[sort], key[sort]
 
 
 def _parents(fine: Factor, coarse: Factor) -> Index | None:

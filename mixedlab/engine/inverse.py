@@ -45,19 +45,20 @@ def selected_inverse(
 ) -> SelectedInverse:
     """One pass back through the factored blocks, for the sums or for the ``whole`` of C."""
     C = np.empty(plan.flat_size if whole or len(plan.factors) > 1 else 0)
-    slopes = {f: np.zeros((plan.factors[f].n_coefs,) * 2) for f in plan.crossed if not whole}
-    chain = len(plan.stages)
-    for square, done in zip(plan.squares, blocks[chain:], strict=True):
+    factors = () if whole else plan.factors
+    slopes = {f: np.zeros((factor.n_coefs,) * 2) for f, factor in enumerate(factors)}
+    last = len(plan.stages)
+    for square, done in zip(plan.squares, blocks[last:], strict=True):
         K_inverse, CC = done.inverse()
         C[square.where] = CC.ravel()
-        for f in slopes:
+        for f in plan.crossed if slopes else ():
             slopes[f] += done.slope(f, K_inverse, CC)
-    for s in reversed(range(chain)):
+    for s in reversed(range(last)):
         stage, done = plan.stages[s], blocks[s]
         linked = stage.entries.level.size > 0
         half = stage.entries.half_of(C) if linked else None
         if not whole:
-            slopes[stage.factor] = done.own_precision()
+            slopes[stage.factor] += done.own_precision()
             if linked:
                 h, squares = done.cross(), done.cross_squares()
                 slopes[stage.factor] -= stage.entries.sandwich(h, C, half, squares)
@@ -77,17 +78,17 @@ def covariance_times(plan: Elimination, blocks: Sequence[Block], s: Array) -> Ar
     left, own = s.copy(), []
     for stage, done in zip(plan.stages, blocks, strict=False):
         K, KB = done.covariance(), done.moved()
-        mine = plan.by_factor(stage.factor, left)
-        own.append((stage, KB, np.einsum("kmj,cmj->ckj", K, mine)))
+        mine = done.own(left)
+        own.append((done, KB, np.einsum("kmj,cmj->ckj", K, mine)))
         for to, values in zip(left, mine, strict=True) if KB.size else ():
             to -= stage.entries.by_column(KB, values)
     out = np.zeros_like(s)
     for square, done in zip(plan.squares, blocks[len(plan.stages) :], strict=True):
         out[:, square.columns] = done.covariance_times(left[:, square.columns])
-    for stage, KB, mine in reversed(own):
+    for done, KB, mine in reversed(own):
         for c, later in enumerate(out) if KB.size else ():
-            mine[c] -= stage.entries.by_level(KB, later)
-        plan.by_factor(stage.factor, out)[:] = mine
+            mine[c] -= done.levels.entries.by_level(KB, later)
+        done.put(mine, out)
     return out
 
 

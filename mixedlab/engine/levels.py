@@ -38,14 +38,14 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Levels:
-    """One factor of the chain.
+    """Levels of one factor that no product links: all of a factor of the chain, or a round.
 
     Attributes
     ----------
     factor, q, J : int
-        Number of the factor, of its coefficients a level and of its levels.
-    columns : slice
-        Its columns, coefficient by coefficient.
+        Number of the factor, of its coefficients a level and of these levels.
+    columns : slice or ndarray of int, shape (q J,)
+        Their columns, coefficient by coefficient.
     blocks, where : slice
         Its diagonal blocks (q, q, J) and its entries (q, nnz) in the vector of all products.
     entries : Entries
@@ -55,7 +55,7 @@ class Levels:
     factor: int
     q: int
     J: int
-    columns: slice
+    columns: slice | NDArray[np.intp]
     blocks: slice
     where: slice
     entries: Entries | None = None
@@ -117,8 +117,8 @@ class _Factored:
         """The block's part (c, q, J) of the products of c columns carried this far."""
         return left[:, self.levels.columns].reshape(len(left), self.levels.q, self.levels.J)
 
-    def _put(self, own: Array, into: Array) -> None:
-        into[:, self.levels.columns] = own.reshape(len(into), -1)
+    def put(self, own: Array, into: Array) -> None:
+        into[:, self.levels.columns] = _flat(own)
 
 
 @dataclass(frozen=True)
@@ -154,8 +154,8 @@ class FactoredLevels(_Factored):
             W[c] -= self.levels.entries.by_level(self.W_B, later)
             G[c] -= self.levels.entries.by_level(self.B, later)
         own = np.einsum("kmj,ckj->cmj", self.P, W)
-        self._put(own, effects)
-        self._put(G - np.einsum("kmj,cmj->ckj", self.A, own), scores)
+        self.put(own, effects)
+        self.put(G - np.einsum("kmj,cmj->ckj", self.A, own), scores)
 
     def cross(self) -> Array:
         """``h = Z_j'V^-1 Z_l`` at the entries."""
@@ -217,8 +217,8 @@ class FactoredOrthogonal(_Factored):
         for c, later in enumerate(effects) if self.W_B.size else ():
             W[c] -= self.levels.entries.by_level(self.W_B, later)
         g = np.einsum("mij,cmj->cij", self.W_U, W)
-        self._put(g, scores)
-        self._put(np.matmul(self.Lambda @ self.Lambda.T, g), effects)
+        self.put(g, scores)
+        self.put(np.matmul(self.Lambda @ self.Lambda.T, g), effects)
 
     def cross(self) -> Array:
         """``h = Z_j'V^-1 Z_l`` at the entries."""
