@@ -19,6 +19,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import cached_property
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -153,7 +154,8 @@ class Elimination:
                 put(at[stage.entries.level], stage.entries.column, B[k], True)
         for square in self.squares:
             i, j = np.repeat(square.columns, square.size), np.tile(square.columns, square.size)
-            put(i, j, square.of(flat).ravel(), False)
+            lower = square.of(flat)
+            put(i, j, (np.tril(lower) + np.tril(lower, -1).T).ravel(), False)
         return np.concatenate(values), (np.concatenate(rows), np.concatenate(cols))
 
     def position(self, i: Index, j: Index) -> Index:
@@ -168,12 +170,11 @@ class Elimination:
             mine = np.flatnonzero(stage_of == s)
             k, level = np.divmod(self._in_row[i[mine]], stage.J)
             other = j[mine]
+            k_other = self._in_row[other] // stage.J
             entry = np.searchsorted(key, level * self.n_columns + self.rank[other])
             out[mine] = np.where(
                 self._stage_of[other] == s,
-                stage.blocks.start
-                + (self._in_row[other] // stage.J * stage.q + k) * stage.J
-                + level,
+                stage.blocks.start + (k_other * stage.q + k) * stage.J + level,
                 stage.where.start + k * key.size + entry,
             )
         return out
@@ -207,7 +208,7 @@ class Elimination:
         from scipy.sparse import coo_array
 
         ends = np.cumsum([0, *(self.factors[g].n_levels for g in self.crossed)])
-        spans = dict(zip(self.crossed, zip(ends, ends[1:], strict=False), strict=True))
+        spans = dict(zip(self.crossed, pairwise(ends), strict=True))
         top = self.chain[-1]
         links = {g: self.links[top, g] for g in self.crossed}
         rows = np.concatenate([link.first for link in links.values()])

@@ -134,8 +134,11 @@ class Entries:
                 product = self.at_pairs(values[0], values[0])
                 for row in values[1:]:
                     product += self.at_pairs(row, row)
-            sums = np.bincount(self.target, product, flat.size)
-            np.add(flat, sums, out=flat) if sign > 0 else np.subtract(flat, sums, out=flat)
+            update = np.add if sign > 0 else np.subtract
+            if 4 * product.size > flat.size:
+                update(flat, np.bincount(self.target, product, flat.size), out=flat)
+            else:
+                update.at(flat, self.target, product)
         for rows in self.dense:
             view = flat[rows.square.where].reshape(rows.square.size, -1)
             for row in values:

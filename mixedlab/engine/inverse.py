@@ -48,11 +48,8 @@ def selected_inverse(
     factors = () if whole else plan.factors
     slopes = {f: np.zeros((factor.n_coefs,) * 2) for f, factor in enumerate(factors)}
     last = len(plan.stages)
-    for square, done in zip(plan.squares, blocks[last:], strict=True):
-        K_inverse, CC = done.inverse()
-        C[square.where] = CC.ravel()
-        for f in plan.crossed if slopes else ():
-            slopes[f] += done.slope(f, K_inverse, CC)
+    for done in blocks[last:]:
+        done.fill_inverse(C, slopes)
     for s in reversed(range(last)):
         stage, done = plan.stages[s], blocks[s]
         linked = stage.entries.level.size > 0

@@ -18,6 +18,8 @@ from numpy.typing import NDArray
 Array = NDArray[np.float64]
 Index = NDArray[np.intp]
 
+_AT_ONCE = 256
+
 
 @dataclass(frozen=True)
 class Square:
@@ -42,38 +44,40 @@ class Square:
         return self.columns.size
 
     def of(self, flat: Array) -> Array:
-        """The symmetric matrix (size, size) whose lower triangle the products hold."""
-        return _mirrored(flat[self.where].reshape(self.size, self.size))
+        """The lower triangle (size, size) that the products hold, as a view."""
+        return flat[self.where].reshape(self.size, self.size)
 
     def scale(self, lambdas: list[Array], G: Array, transpose: bool = False) -> Array:
-        """``Lambda G``, or ``Lambda' G``, for the columns of the square."""
-        out = np.empty_like(G)
+        """``Lambda G``, or ``Lambda' G``, for the columns of the square: G (size, c), in place."""
         for f, parts in self.parts.items():
             Lambda = lambdas[f].T if transpose else lambdas[f]
-            for k, part in enumerate(parts):
-                out[part] = Lambda[k, k] * G[part]
-                for m, other in enumerate(parts):
-                    if m != k and Lambda[k, m]:
-                        out[part] += Lambda[k, m] * G[other]
-        return out
+            own = G[parts[0].start : parts[-1].stop]
+            if len(parts) == 1:
+                own *= Lambda[0, 0]
+            elif own.size:
+                by_coefficient = own.reshape(len(parts), -1, G.shape[1])
+                own[:] = np.tensordot(Lambda, by_coefficient, 1).reshape(own.shape)
+        return G
 
     def factor_at(self, flat: Array, lambdas: list[Array]) -> FactoredSquare:
-        """Factor ``I + Lambda'G Lambda``. Raises ``LinAlgError`` where it is not positive."""
-        G = self.of(flat)
-        scaled = self.scale(lambdas, G, transpose=True)
-        K = self.scale(lambdas, scaled.T, transpose=True)
+        """Factor ``I + Lambda'G Lambda``; G stays in ``flat``.
+
+        Raises ``LinAlgError`` where it is not positive definite.
+        """
+        G = _mirror(self.of(flat))
+        K = self.scale(lambdas, G.copy(), transpose=True)
+        self.scale(lambdas, K.T, transpose=True)
         K[np.diag_indices(self.size)] += 1.0
-        return FactoredSquare(self, lambdas, G, scaled, _cholesky(K))
+        return FactoredSquare(self, lambdas, G, _cholesky(K))
 
 
 @dataclass(frozen=True)
 class FactoredSquare:
-    """A square at a value of Lambda: ``G``, ``Lambda'G`` and the Cholesky factor of K."""
+    """A square at a value of Lambda: ``G`` and the Cholesky factor ``root`` of K."""
 
     square: Square
     lambdas: list[Array]
     G: Array
-    scaled: Array
     root: Array
 
     @property
@@ -92,7 +96,7 @@ class FactoredSquare:
         """``R^-1 Lambda' G`` for G (c, size)."""
         from scipy.linalg import solve_triangular
 
-        scaled = self.square.scale(self.lambdas, G.T, transpose=True)
+        scaled = self.square.scale(self.lambdas, G.T.copy(), transpose=True)
         return solve_triangular(self.root, scaled, lower=True, check_finite=False).T
 
     def spread(self, W: Array, left: Array) -> None:
@@ -111,46 +115,64 @@ class FactoredSquare:
         effects[:, self.square.columns] = own.T
         scores[:, self.square.columns] = mix.T @ G - (self.G @ own).T
 
-    def inverse(self) -> tuple[Array, Array]:
-        """``K^-1`` and ``C = Lambda K^-1 Lambda'``."""
+    def fill_inverse(self, flat: Array, slopes: Mapping[int, Array]) -> None:
+        """Put ``C = Lambda K^-1 Lambda'`` in its place in ``flat``.
+
+        To ``slopes`` of each factor f add the sum over its levels of the diagonal blocks of
+        ``Z'V^-1Z = G - G C G``.
+        """
         from scipy.linalg.lapack import dpotri
 
-        upper, info = dpotri(self.root.T)
+        C = self.square.of(flat)
+        C[:] = self.root
+        upper, info = dpotri(C.T, overwrite_c=1)
         if info:
             raise np.linalg.LinAlgError("The system of the crossed factors is singular.")
-        K_inverse = _mirrored(upper)
-        half = self.square.scale(self.lambdas, K_inverse)
-        return K_inverse, self.square.scale(self.lambdas, half.T)
+        C = _mirror(upper.T)
+        self.square.scale(self.lambdas, C.T)
+        wanted = [
+            f for f, parts in self.square.parts.items() if f in slopes and self.G[parts[0]].size
+        ]
+        regular = {f: _is_regular(self.lambdas[f]) for f in wanted}
+        for f in wanted:
+            if regular[f]:
+                slopes[f] += self._slope_where_regular(f, C)
+        self.square.scale(self.lambdas, C)
+        for f in wanted:
+            if not regular[f]:
+                slopes[f] += self._slope(f, C)
 
     def covariance_times(self, s: Array) -> Array:
         """``C s`` for s (c, size)."""
         from scipy.linalg import cho_solve
 
-        scaled = self.square.scale(self.lambdas, s.T, transpose=True)
+        scaled = self.square.scale(self.lambdas, s.T.copy(), transpose=True)
         solved = cho_solve((self.root, True), scaled, check_finite=False)
         return self.square.scale(self.lambdas, solved).T
 
-    def slope(self, f: int, K_inverse: Array, C: Array) -> Array:
-        """Sum over the levels of factor f of the diagonal blocks of ``Z'V^-1Z = G - G C G``.
+    def _slope_where_regular(self, f: int, half: Array) -> Array:
+        """From ``(G - G C G) Lambda = G Lambda K^-1``, given ``half = K^-1 Lambda'``.
 
-        From ``(G - G C G) Lambda = G Lambda K^-1`` where Lambda is regular: a pass over the
-        square instead of a product of matrices.
+        A pass over the square instead of a product of matrices.
         """
-        Lambda, parts = self.lambdas[f], self.square.parts[f]
-        q = len(parts)
-        out = np.empty((q, q))
-        spread = np.linalg.svd(Lambda, compute_uv=False)
-        if spread.min() > 1e-6 * max(1.0, spread.max()):
-            for k, rows in enumerate(parts):
-                for m, cols in enumerate(parts):
-                    out[k, m] = np.vdot(self.scaled[:, rows], K_inverse[:, cols])
-            out = np.linalg.solve(Lambda.T, out.T).T
-            return 0.5 * (out + out.T)
+        parts = self.square.parts[f]
+        out = np.array([[np.vdot(self.G[k], half[m]) for m in parts] for k in parts])
+        out = np.linalg.solve(self.lambdas[f].T, out.T)
+        return 0.5 * (out + out.T)
+
+    def _slope(self, f: int, C: Array) -> Array:
+        parts = self.square.parts[f]
+        out = np.empty((len(parts),) * 2)
         for k, rows in enumerate(parts):
             GC = self.G[rows] @ C
             for m, cols in enumerate(parts):
                 out[k, m] = np.trace(self.G[rows, cols]) - np.vdot(GC, self.G[cols])
         return out
+
+
+def _is_regular(Lambda: Array) -> bool:
+    spread = np.linalg.svd(Lambda, compute_uv=False)
+    return bool(spread.min() > 1e-6 * max(1.0, spread.max()))
 
 
 def _cholesky(K: Array) -> Array:
@@ -163,8 +185,11 @@ def _cholesky(K: Array) -> Array:
     return upper.T
 
 
-def _mirrored(triangle: Array) -> Array:
-    """The symmetric matrix with this triangle; the other one holds zeros."""
-    out = triangle + triangle.T
-    out[np.diag_indices(len(out))] *= 0.5
-    return out
+def _mirror(triangle: Array) -> Array:
+    """The symmetric matrix with this lower triangle, in place, some rows at a time."""
+    for start in range(0, len(triangle), _AT_ONCE):
+        stop = start + _AT_ONCE
+        triangle[:start, start:stop] = triangle[start:stop, :start].T
+        own = triangle[start:stop, start:stop]
+        own[:] = np.tril(own) + np.tril(own, -1).T
+    return triangle

@@ -360,7 +360,7 @@ class RandomEffects:
                             sums[m] += A[k, m] * own[k]
                 to[stage.columns] += sums.ravel()
         for square in self.plan.squares:
-            lower = flat[square.where].reshape(square.size, -1)
+            lower = square.of(flat)
             x = d[:, square.columns]
             out[:, square.columns] += x @ lower + x @ lower.T - x * np.diag(lower)
         return out

@@ -44,7 +44,8 @@ def test_disconnected_crossing_is_kept_in_separate_squares():
     # A school with two teachers who share no pupil is not dense, and goes in rounds.
     assert len(found.squares) > 40
     for square in found.squares:
-        assert np.ptp((square.columns - found.start[1]) // 4) == 0 and square.size == 4
+        assert np.ptp((square.columns - found.start[1]) // 4) == 0
+        assert square.size == 4
     assert found.flat_size - found.squares[0].where.start <= 50 * 16
 
 
