@@ -32,7 +32,7 @@ _HOME_OF = {
     "compare": "comparison",
     "marginal_coefs": "inference.population_averaged",
     "check_separation": "inference.separation",
-    "overdispersion": "inference.dispersion",
+    "overdispersion": "inference.explained",
     "overdispersion_models": "wider_families",
     "diagnose": "diagnosis",
     "replicate": "inference.replication",

@@ -47,6 +47,14 @@ class DataWarning(UserWarning):
     """Rows or columns were left out; the message counts and names them."""
 
 
+class LaplaceWarning(UserWarning):
+    """Laplace's approximation is too coarse for these data; the message gives the remedy."""
+
+
+class ReplicationWarning(UserWarning):
+    """Some replicates failed, or the run was stopped."""
+
+
 def nearest(name: str, known: Iterable[object]) -> str:
     """Say which known name is meant: ``" Did you mean 'Days'?"`` or the known names."""
     known = [str(k) for k in known]

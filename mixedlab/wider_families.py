@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from mixedlab.errors import DataError
-from mixedlab.inference.dispersion import overdispersion
+from mixedlab.inference.explained import overdispersion
 from mixedlab.models.generalized import glmm
 
 if TYPE_CHECKING:

@@ -1,5 +1,7 @@
 """How much of the variation a model explains: ICC, R squared, conditional AIC, leverage.
 
+And whether more is left than its family allows: overdispersion.
+
 References
 ----------
 Nakagawa, Johnson & Schielzeth (2017), J. R. Soc. Interface 14, 20170213: R squared and ICC of
@@ -71,6 +73,27 @@ class ConditionalAIC(NamedTuple):
     caic: float
     df: float
     loglik: float
+
+
+class Overdispersion(NamedTuple):
+    """Pearson's statistic of a generalised fit.
+
+    Attributes
+    ----------
+    statistic : float
+        Sum of squared Pearson residuals, given the random effects.
+    df : int
+        Rows less estimated parameters.
+    ratio : float
+        ``statistic / df``; near 1 where the family's variance is right.
+    p_value : float
+        Upper tail of chi-squared. A rough guide: small counts and 0/1 responses make it too large.
+    """
+
+    statistic: float
+    df: int
+    ratio: float
+    p_value: float
 
 
 def variance_parts(fit: MixedModel) -> dict[str, float]:
@@ -188,3 +211,17 @@ def pearson_residuals(fit: MixedModel) -> Array:
     weights = np.ones(fit.n_obs) if fit.weights is None else fit.weights
     variance = fit.response_family.variance(fit.fitted_values, weights, fit.dispersion)
     return fit.residuals / np.sqrt(variance)
+
+
+def overdispersion(fit: MixedModel) -> Overdispersion:
+    """Pearson's statistic with its degrees of freedom.
+
+    McCullagh and Nelder (1989), section 4.5; the residuals are conditional on the predicted random
+    effects, whose own degrees of freedom are not taken off, so the ratio is a little small. For
+    0/1 responses it says nothing about overdispersion.
+    """
+    from scipy.stats import chi2
+
+    statistic = float(np.sum(pearson_residuals(fit) ** 2))
+    df = fit.n_obs - fit.n_params
+    return Overdispersion(statistic, df, statistic / df, float(chi2.sf(statistic, df)))

@@ -32,7 +32,7 @@ from mixedlab.errors import MixedlabError
 from mixedlab.inference.contract import MixedModel, refuse
 from mixedlab.inference.questions import Coefficients
 from mixedlab.inference.reporting import Summary
-from mixedlab.inference.tables import by_name, ends_by_name, normal_quantile
+from mixedlab.inference.tables import by_name
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -121,12 +121,6 @@ class MarginalCoefs(Coefficients):
 
     def __getitem__(self, name: str) -> float:
         return self.coef[name]
-
-    def confint(self, level: float = 0.95) -> pd.DataFrame:
-        """Normal intervals, columns lower and upper."""
-        half = normal_quantile(level) * self.se
-        ends = zip(self.coef - half, self.coef + half, strict=True)
-        return ends_by_name(dict(zip(self.names, ends, strict=True)))
 
     def summary(self) -> Summary:
         """Marginal and conditional coefficients side by side."""

@@ -1,31 +1,33 @@
-"""The questions that every fit takes, as methods, and its coefficients as tables.
+"""What every fit with coefficients has: its tables, its rows, and the questions it takes.
 
-The methods here hold no mathematics: each leads to the function that asks the fit's contract
-(`mixedlab.inference.contract`). A fit inherits them, so that all fits have one signature.
+A question is a function that asks the fit's contract (`mixedlab.inference.contract`); the method
+of that name *is* the function, so that all fits have one signature and one documentation.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from concurrent.futures import Executor
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import cached_property
+from importlib import import_module
+from types import MethodType
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mixedlab.errors import MixedlabError
-from mixedlab.inference.contract import Kind, NewLevels
+from mixedlab.engine.families import Family
+from mixedlab.engine.terms import RandomTerm
+from mixedlab.errors import DataError, MixedlabError, listed
+from mixedlab.inference.contract import Groups, Parameter, Rows
 from mixedlab.inference.reporting import Report
 from mixedlab.inference.tables import by_name, names_by_names, normal_quantile, on_rows
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from mixedlab.inference.denominators import Method
+    from mixedlab.data.design import Design
     from mixedlab.inference.effects_model import EffectsModel
-    from mixedlab.inference.explained import ICC, R2, ConditionalAIC
-    from mixedlab.inference.tests_of_terms import Reference
 
 Array = NDArray[np.float64]
 
@@ -58,70 +60,40 @@ class Coefficients(Report):
         return on_rows({"lower": self.beta - half, "upper": self.beta + half}, list(self.names))
 
 
+class Question:
+    """A function of a module of inference as a method, imported when it is first asked."""
+
+    def __init__(self, module: str) -> None:
+        self.module = module
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.name = name
+
+    def __get__(self, fit: Any, owner: type | None = None) -> Callable[..., Any]:
+        function = getattr(import_module(f"mixedlab.inference.{self.module}"), self.name)
+        return function if fit is None else MethodType(function, fit)
+
+
 class Questions(Coefficients):
-    """A fit that takes questions."""
+    """A fit of responses in rows that takes questions."""
 
-    def predict(
-        self,
-        newdata: Any = None,
-        kind: Kind = "conditional",
-        scale: Literal["response", "link"] = "response",
-        interval: Literal["confidence", "prediction"] | None = None,
-        new_levels: NewLevels = "error",
-        level: float = 0.95,
-    ) -> pd.Series | pd.DataFrame:
-        """Predict the response; see `mixedlab.inference.prediction.predict`.
+    y: Array
+    X: Array
+    terms: Sequence[RandomTerm] = ()
+    weights: Array | None
+    offset: Array | None
+    design: Design | None
+    response_family: Family
+    fitted_values: Array
 
-        ``kind="population"`` sets the random effects to zero; ``kind="marginal"`` averages over
-        their distribution. For a linear model the two agree; for a logit they do not.
-        """
-        from mixedlab.inference.prediction import predict
-
-        return predict(self, newdata, kind, scale, interval, new_levels, level)
-
-    def simulate(self, n: int = 1, seed: int | None = None) -> Array:
-        """Draw new responses (n, n_obs) from the fitted model, random effects drawn anew."""
-        from mixedlab.inference.prediction import simulate
-
-        return simulate(self, n, seed)
-
-    def confint(
-        self,
-        level: float = 0.95,
-        method: Literal["wald", "profile", "bootstrap"] = "wald",
-        *,
-        parameters: Iterable[str] | None = None,
-        df: Method = "wald",
-        n: int = 1000,
-        seed: int = 1,
-        executor: Executor | None = None,
-        progress: bool = False,
-    ) -> pd.DataFrame:
-        """Confidence intervals; see `mixedlab.inference.intervals.confint`."""
-        from mixedlab.inference.intervals import confint
-
-        return confint(
-            self, level, method, parameters=parameters, df=df, n=n, seed=seed,
-            executor=executor, progress=progress,
-        )  # fmt: skip
-
-    def tests(self, df: Method | None = None) -> pd.DataFrame:
-        """Tests of the coefficients; see `mixedlab.inference.tests_of_coefs.tests`.
-
-        By default with Satterthwaite's degrees of freedom where they can be had.
-        """
-        from mixedlab.inference.tests_of_coefs import tests
-
-        return tests(self, df)
-
-    def terms_table(self, type: Literal[3, 2, 1] = 3, df: Reference | None = None) -> pd.DataFrame:
-        """Tests of whole terms; see `mixedlab.inference.tests_of_terms.terms_table`.
-
-        F by Satterthwaite or Kenward-Roger, chi-squared or a likelihood ratio for other models.
-        """
-        from mixedlab.inference.tests_of_terms import terms_table
-
-        return terms_table(self, type, df)
+    predict = Question("prediction")
+    simulate = Question("prediction")
+    confint = Question("intervals")
+    tests = Question("tests_of_coefs")
+    terms_table = Question("tests_of_terms")
+    icc = Question("explained")
+    r2 = Question("explained")
+    caic = Question("explained")
 
     def effects_model(
         self,
@@ -149,20 +121,68 @@ class Questions(Coefficients):
             ) from None
         return EffectsModel(self, kind, scale)
 
-    def icc(self) -> ICC:
-        """Intraclass correlation; see `mixedlab.inference.explained.icc`."""
-        from mixedlab.inference.explained import icc
+    @property
+    def n_obs(self) -> int:
+        """Number of rows fitted."""
+        return self.X.shape[0]
 
-        return icc(self)
+    @property
+    def residuals(self) -> Array:
+        """Response less fitted values (n,)."""
+        return self.y - self.fitted_values
 
-    def r2(self) -> R2:
-        """Marginal and conditional R squared; see `mixedlab.inference.explained.r2`."""
-        from mixedlab.inference.explained import r2
+    @property
+    def index(self) -> pd.Index | None:
+        """Index of the table's rows used; None for a fit from arrays."""
+        return None if self.design is None else self.design.index
 
-        return r2(self)
+    @property
+    def fitted(self) -> pd.Series:
+        """Fitted values on the index of the rows used; `fitted_values` as an array."""
+        return on_rows(self.fitted_values, self.index, "fitted")
 
-    def caic(self) -> ConditionalAIC:
-        """Conditional AIC; see `mixedlab.inference.explained.caic`."""
-        from mixedlab.inference.explained import caic
+    @property
+    def resid(self) -> pd.Series:
+        """Residuals on the index of the rows used; `residuals` as an array."""
+        return on_rows(self.residuals, self.index, "resid")
 
-        return caic(self)
+    def coefficient_parameters(self, can_be_held: bool = False) -> tuple[Parameter, ...]:
+        """The coefficients as named parameters."""
+        return tuple(
+            Parameter("beta", name, float(value), first=k, can_be_held=can_be_held)
+            for k, (name, value) in enumerate(zip(self.names, self.beta, strict=True))
+        )
+
+    def rows(self, newdata: Any = None, groups: Groups = "own", new_levels: str = "error") -> Rows:
+        """The rows fitted, or those of a new table; see the contract."""
+        if newdata is None:
+            n = self.n_obs
+            offset = np.zeros(n) if self.offset is None else self.offset
+            weights = np.ones(n) if self.weights is None else self.weights
+            return Rows(self.X, offset, self.terms, weights, self.index)
+        if self.design is None:
+            raise DataError(
+                "This fit was made from arrays, so there is no formula to read new data with: "
+                "compute X @ fit.beta" + (" and add the effects in fit.b." if self.terms else ".")
+            )
+        table = self.design.with_new_groups(newdata) if groups == "any" else newdata
+        new = self.design.rebuild(table, groups=groups != "none", missing="mark")
+        n, terms = new.X.shape[0], list(new.terms)
+        if groups == "own" and new_levels == "error":
+            _refuse_new_levels(terms)
+        if groups != "none":
+            for term in self.terms[len(terms) :]:  # an effect for every row: each is a new level
+                terms.append(replace(term, index=np.full(n, -1), Z=np.ones((n, 1))))
+        offset = np.zeros(n) if new.offset is None else new.offset
+        return Rows(new.X, offset, tuple(terms), np.ones(n), new.index)
+
+
+def _refuse_new_levels(terms: Sequence[RandomTerm]) -> None:
+    for term in terms:
+        new = np.flatnonzero(term.index < 0)
+        if new.size:
+            raise DataError(
+                f"The new data have levels of {term.group!r} that the fit has not seen, in rows "
+                f"{listed(new, 5)} (counted from 0). Use new_levels='population' to predict them "
+                "with an effect of zero."
+            )

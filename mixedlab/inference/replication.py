@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mixedlab.errors import MixedlabError
+from mixedlab.errors import MixedlabError, ReplicationWarning
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -36,10 +36,6 @@ _MOST_NUMBERS, _MOST_AT_ONCE = 20_000_000, 1000
 # A chunk is sent to a worker as one task: large enough to hide the sending, small enough that
 # stopping, which waits for running chunks, is quick.
 _CHUNKS, _LARGEST_CHUNK = 200, 50
-
-
-class ReplicationWarning(UserWarning):
-    """Some replicates failed, or the run was stopped."""
 
 
 @contextmanager

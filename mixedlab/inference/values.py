@@ -163,6 +163,12 @@ class Combination:
     jacobian: Array
     covariance: Array
 
+    @classmethod
+    def of(cls, value: Array, jacobian: Array, covariance: Array) -> Combination:
+        """With a covariance that is NaN for a parameter about which nothing is known."""
+        unknown = np.isnan(np.diag(covariance))
+        return cls(value, jacobian, np.where(unknown[:, None] | unknown, 0.0, covariance))
+
     @property
     def variance(self) -> Array:
         """Variance (m,) of each value, by the delta method."""

@@ -20,11 +20,10 @@ from mixedlab.engine.families import Family
 from mixedlab.engine.families import family as family_named
 from mixedlab.engine.layout import Layout
 from mixedlab.engine.terms import RandomTerm
-from mixedlab.errors import DataError, MixedlabError, listed
-from mixedlab.inference.contract import Groups, Kind, Likelihood, Moments, Parameter, Rows
+from mixedlab.inference.contract import Kind, Likelihood, Moments, Parameter, Rows
 from mixedlab.inference.questions import Questions
 from mixedlab.inference.reporting import Summary
-from mixedlab.inference.tables import effects_by_group, on_rows, variances_and_correlations
+from mixedlab.inference.tables import effects_by_group, variances_and_correlations
 from mixedlab.models.parameters import random_parameters
 from mixedlab.models.refits import Refitting
 
@@ -152,11 +151,6 @@ class MixedFit(Refitting, Questions):
         return self.response_family.link.mu(self.linear_predictor)
 
     @property
-    def residuals(self) -> Array:
-        """Response less fitted values (n,)."""
-        return self.y - self.fitted_values
-
-    @property
     def loglik(self) -> float:
         """Log-likelihood; the restricted one after REML."""
         return -0.5 * self.criterion
@@ -172,31 +166,11 @@ class MixedFit(Refitting, Questions):
         return self.criterion + float(np.log(self.n_obs)) * self.n_params
 
     @property
-    def n_obs(self) -> int:
-        """Number of rows fitted."""
-        return self.y.shape[0]
-
-    @property
     def n_groups(self) -> dict[str, int]:
         """Number of levels of each grouping factor."""
         return {t.group: t.n_levels for t in self.terms}
 
     # ---- tables -------------------------------------------------------------------------
-
-    @property
-    def index(self) -> pd.Index | None:
-        """Index of the table's rows used; None for a fit from arrays."""
-        return None if self.design is None else self.design.index
-
-    @property
-    def fitted(self) -> pd.Series:
-        """Fitted values on the index of the rows used; `fitted_values` as an array."""
-        return on_rows(self.fitted_values, self.index, "fitted")
-
-    @property
-    def resid(self) -> pd.Series:
-        """Residuals on the index of the rows used; `residuals` as an array."""
-        return on_rows(self.residuals, self.index, "resid")
 
     @property
     def fixef(self) -> pd.Series:
@@ -290,11 +264,7 @@ class MixedFit(Refitting, Questions):
         """Sd and correlations in theta's order, sigma or dispersion, the fixed effects."""
         held, order, covariances = self.profiled_kinds, self._theta_order, self.covariances
         found = random_parameters(self.terms, order, covariances, self._smallest_sd, held)
-        fixed = [
-            Parameter("beta", name, float(beta), first=k, can_be_held="beta" in held)
-            for k, (name, beta) in enumerate(zip(self.names, self.beta, strict=True))
-        ]
-        return (*found, *self._dispersions(), *fixed)
+        return (*found, *self._dispersions(), *self.coefficient_parameters("beta" in held))
 
     def _smallest_sd(self, term: int, coef: int) -> float:
         """The standard deviation of a random coefficient below which it counts as zero."""
@@ -317,29 +287,6 @@ class MixedFit(Refitting, Questions):
     def variance_curvature(self) -> Array | None:
         """Second derivatives of the deviance in theta, in units free of the data; None: unknown."""
         return None
-
-    def rows(self, newdata: Any = None, groups: Groups = "own", new_levels: str = "error") -> Rows:
-        """The rows fitted, or those of a new table; see the contract."""
-        if newdata is None:
-            n = self.n_obs
-            offset = np.zeros(n) if self.offset is None else self.offset
-            weights = np.ones(n) if self.weights is None else self.weights
-            return Rows(self.X, offset, self.terms, weights, self.index)
-        if self.design is None:
-            raise MixedlabError(
-                "This fit was made from arrays, so there is no formula to read new data with: "
-                "compute X @ fit.beta and add the effects in fit.b."
-            )
-        table = self.design.with_new_groups(newdata) if groups == "any" else newdata
-        new = self.design.rebuild(table, groups=groups != "none", missing="mark")
-        n, terms = new.X.shape[0], list(new.terms)
-        if groups == "own" and new_levels == "error":
-            _refuse_new_levels(terms)
-        if groups != "none":
-            for term in self.terms[len(terms) :]:  # an effect for every row: each is a new level
-                terms.append(replace(term, index=np.full(n, -1), Z=np.ones((n, 1))))
-        offset = np.zeros(n) if new.offset is None else new.offset
-        return Rows(new.X, offset, tuple(terms), np.ones(n), new.index)
 
     def mean_and_variance(self, rows: Rows, kind: Kind, *, variance: bool = True) -> Moments:
         """Linear predictor of ``rows`` and its variance, variances of effects taken as known."""
@@ -387,14 +334,3 @@ class MixedFit(Refitting, Questions):
     def by_maximum_likelihood(self) -> MixedFit:
         """The same model fitted by maximum likelihood."""
         return self
-
-
-def _refuse_new_levels(terms: Sequence[RandomTerm]) -> None:
-    for term in terms:
-        new = np.flatnonzero(term.index < 0)
-        if new.size:
-            raise DataError(
-                f"The new data have levels of {term.group!r} that the fit has not seen, in rows "
-                f"{listed(new, 5)} (counted from 0). Use new_levels='population' to predict them "
-                "with an effect of zero."
-            )

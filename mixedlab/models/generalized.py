@@ -24,9 +24,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from mixedlab.engine.families import family as family_named
 from mixedlab.engine.terms import RandomTerm
-from mixedlab.errors import DataError
+from mixedlab.errors import DataError, LaplaceWarning
 from mixedlab.models.generalized_fit import GeneralizedFit, Penalty, fit_generalized
-from mixedlab.models.laplace_check import LaplaceWarning
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -119,9 +119,7 @@ class GeneralizedAnswers(MixedFit):
         jacobian = np.zeros((rows.n, self.parameters.size))
         jacobian[:, :m] = (slope * by_between)[:, None] * by_theta
         jacobian[:, m : m + p] = (slope * by_eta)[:, None] * rows.X
-        unknown = np.isnan(np.diag(self.vcov_parameters))
-        known = np.where(unknown[:, None] | unknown, 0.0, self.vcov_parameters)
-        return Combination(value, jacobian, known)
+        return Combination.of(value, jacobian, self.vcov_parameters)
 
     def _between_and_slope(self, terms: Sequence[RandomTerm], n: int) -> tuple[Array, Array]:
         """``s^2 = sum_t |Lambda_t' z_t|^2`` (n,), and its derivative in theta (n, m)."""

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
@@ -21,6 +20,7 @@ from mixedlab.engine.quasi_newton import Minimum, covariance
 from mixedlab.engine.terms import RandomTerm, check_parameters
 from mixedlab.errors import DataError
 from mixedlab.inference.explained import pearson_residuals
+from mixedlab.inference.questions import Question
 from mixedlab.models.checks import column, independent_columns, matrix, random_term
 from mixedlab.models.generalized_answers import GeneralizedAnswers
 from mixedlab.models.joint_likelihood import JointEvaluation, JointLikelihood
@@ -101,17 +101,14 @@ class GeneralizedFit(GeneralizedAnswers):
         """The family as an object: mean, variance and density."""
         return self.problem.family
 
-    @cached_property
-    def weights_or_trials(self) -> Array:
-        """Prior weights or trials (n,); ones where there are none."""
-        return np.ones(self.n_obs) if self.weights is None else self.weights
-
     @property
     def resid_pearson(self) -> Array:
         """Residuals (n,) divided by the response's conditional standard deviation."""
         return pearson_residuals(self)
 
     # --- questions
+
+    overdispersion = Question("explained")
 
     def refit(self, y: ArrayLike) -> GeneralizedFit:
         """Fit the same model to another response (n,), in the order of the rows fitted."""
@@ -173,12 +170,6 @@ class GeneralizedFit(GeneralizedAnswers):
         factors[term] = lower * np.where(np.diag(lower) < 0, -1.0, 1.0)
         rest = self.parameters[self.theta.size :]
         return problem, np.concatenate([problem.vector.layout.pack(factors), rest])
-
-    def overdispersion(self) -> Any:
-        """Pearson's statistic; see `mixedlab.inference.dispersion.overdispersion`."""
-        from mixedlab.inference.dispersion import overdispersion
-
-        return overdispersion(self)
 
 
 def fit_generalized(

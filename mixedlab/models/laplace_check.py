@@ -9,15 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mixedlab.engine.integrated_likelihood import Evaluation
+from mixedlab.errors import LaplaceWarning
 from mixedlab.models.joint_likelihood import JointLikelihood
 
 Array = NDArray[np.float64]
 
 _NODES = 7
-
-
-class LaplaceWarning(UserWarning):
-    """Laplace's approximation is too coarse for these data; the message gives the remedy."""
 
 
 def laplace_error(

@@ -152,10 +152,6 @@ class LinearFit(MixedFit):
         """Everything the engine knows at another ``theta`` (data's units)."""
         return self.problem(self.problem.from_user(theta), None if sigma is None else sigma**2)
 
-    def vcov_at(self, theta: ArrayLike, sigma: float) -> Array:
-        """Covariance (p, p) of the fixed effects at given variance parameters."""
-        return self.problem.vcov_of(self.evaluate(theta, sigma))
-
     def refit(self, y: ArrayLike) -> LinearFit:
         """Fit the same model to another response (n,), in the order of the rows fitted."""
         model = replace(self.specification, y=column("y", y, self.n_obs))

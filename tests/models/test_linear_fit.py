@@ -11,8 +11,9 @@ def test_criterion_at_other_parameters():
     assert fit.deviance(fit.theta) == pytest.approx(fit.criterion, abs=1e-8)
     assert fit.deviance(fit.theta, fit.sigma) == pytest.approx(fit.criterion, abs=1e-8)
     assert fit.deviance(fit.theta, 1.1 * fit.sigma) > fit.criterion + 0.1
-    np.testing.assert_allclose(fit.vcov_at(fit.theta, fit.sigma), fit.vcov_beta, rtol=1e-8)
-    np.testing.assert_allclose(fit.vcov_at(fit.theta, 2 * fit.sigma), 4 * fit.vcov_beta, rtol=1e-8)
+    for times in (1.0, 2.0):
+        vcov = fit.problem.vcov_of(fit.evaluate(fit.theta, times * fit.sigma))
+        np.testing.assert_allclose(vcov, times**2 * fit.vcov_beta, rtol=1e-8)
 
 
 def test_refit_is_a_new_fit_of_the_response():

@@ -32,7 +32,7 @@ from numpy.typing import NDArray
 from mixedlab.engine.correlation import Correlation, Unstructured
 from mixedlab.engine.families import Family
 from mixedlab.errors import DataError
-from mixedlab.inference.contract import Groups, Kind, Moments, NewLevels, Parameter, Rows
+from mixedlab.inference.contract import Kind, Moments, NewLevels, Parameter, Rows
 from mixedlab.inference.questions import Questions
 from mixedlab.inference.reporting import Summary
 from mixedlab.inference.tables import by_name, names_by_names, on_rows
@@ -136,6 +136,21 @@ class GEEFit(Questions):
         return self.equations.family
 
     response_family = family
+
+    @property
+    def y(self) -> Array:
+        """Response (n,); proportions of binomial trials."""
+        return self.equations.y
+
+    @property
+    def weights(self) -> Array:
+        """Prior weights or trials (n,)."""
+        return self.equations.weights
+
+    @property
+    def offset(self) -> Array:
+        """Known part (n,) of the linear predictor."""
+        return np.zeros(self.n_obs) + self.equations.offset
 
     @property
     def dispersion(self) -> float:
@@ -248,26 +263,6 @@ class GEEFit(Questions):
         return self.family.link.mu(self.rows().fixed_part(self.beta))
 
     @property
-    def residuals(self) -> Array:
-        """Response minus mean (n,)."""
-        return self.equations.y - self.fitted_values
-
-    @property
-    def fitted(self) -> pd.Series:
-        """Estimated means on the index of the rows used; `fitted_values` as an array."""
-        return on_rows(self.fitted_values, self.rows().index, "fitted")
-
-    @property
-    def resid(self) -> pd.Series:
-        """Response minus mean, on the index of the rows used; `residuals` as an array."""
-        return on_rows(self.residuals, self.rows().index, "resid")
-
-    @property
-    def n_obs(self) -> int:
-        """Rows used."""
-        return self.equations.y.size
-
-    @property
     def n_groups(self) -> dict[str, int]:
         """Number of clusters."""
         return {self.groups: self.working.clusters.sizes.size}
@@ -313,28 +308,11 @@ class GEEFit(Questions):
     @property
     def named_parameters(self) -> tuple[Parameter, ...]:
         """The coefficients."""
-        return tuple(
-            Parameter("beta", name, float(value), first=k, can_be_held=False)
-            for k, (name, value) in enumerate(zip(self.names, self.beta, strict=True))
-        )
+        return self.coefficient_parameters()
 
     def parameter_covariance(self) -> Array:
         """Robust covariance of the coefficients."""
         return self.vcov_beta
-
-    def rows(
-        self, newdata: Any = None, groups: Groups = "none", new_levels: NewLevels = "error"
-    ) -> Rows:
-        """The rows of a table, or those fitted; the column of clusters is not needed."""
-        e = self.equations
-        if newdata is None:
-            index = None if self.design is None else self.design.index
-            return Rows(self.X, np.zeros(self.n_obs) + e.offset, weights=e.weights, index=index)
-        if self.design is None:
-            raise DataError("This fit was made from arrays: new rows are X @ fit.beta.")
-        new = self.design.rebuild(newdata, groups=False, missing="mark")
-        offset = np.zeros(len(new.X)) if new.offset is None else new.offset
-        return Rows(new.X, offset, weights=np.ones(len(new.X)), index=new.index)
 
     def mean_and_variance(self, rows: Rows, kind: Kind, *, variance: bool = True) -> Moments:
         """Linear predictor of the marginal mean, and its robust variance."""

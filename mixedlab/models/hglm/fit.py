@@ -112,11 +112,6 @@ class HierarchicalFit(MixedFit):
         return self.data.family
 
     @property
-    def weights_or_trials(self) -> Array:
-        """Prior weights (n,), which are the trials of binomial responses."""
-        return self.data.weights
-
-    @property
     def link(self) -> str:
         """Name of the link."""
         return self.data.family.link.name
@@ -139,11 +134,6 @@ class HierarchicalFit(MixedFit):
     def is_beta_binomial(self) -> bool:
         """Whether the closed beta-binomial form was fitted."""
         return self.estimates.is_beta_binomial
-
-    @property
-    def fitted_values(self) -> Array:
-        """E(y | u) (n,) at the predicted effects."""
-        return self.data.family.link.mu(self.linear_predictor)
 
     @property
     def phi(self) -> Array:
@@ -270,9 +260,7 @@ class HierarchicalFit(MixedFit):
             scale = "log" if alone else "identity"
             found.append(Parameter("dispersion", label, float(at), scale, at_boundary=edge,
                                    can_be_held=False))  # fmt: skip
-        for k, (name, beta) in enumerate(zip(self.names, self.beta, strict=True)):
-            found.append(Parameter("beta", name, float(beta), first=k, can_be_held=False))
-        return tuple(found)
+        return (*found, *self.coefficient_parameters())
 
     def parameter_covariance(self) -> Array:
         """Joint covariance of the named parameters on their free scales; NaN: unknown."""
@@ -312,9 +300,7 @@ class HierarchicalFit(MixedFit):
                 up, down = ([l * np.exp(s * (k == t)) for k, l in enumerate(lam)] for s in (h, -h))
                 jacobian[:, first] = (value(eta, up) - value(eta, down)) / (2 * h)
             first += coefs.size
-        unknown = np.isnan(np.diag(made.vcov))
-        known = np.where(unknown[:, None] | unknown, 0.0, made.vcov)
-        return Combination(value(eta, lam), jacobian, known)
+        return Combination.of(value(eta, lam), jacobian, made.vcov)
 
     def _marginal_mean(self, eta: Array, lam: Sequence[float] | None = None) -> Array:
         """E(y) at linear predictor ``eta`` without effects, over the distribution of u."""
