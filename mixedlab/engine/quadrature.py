@@ -18,6 +18,7 @@ Array = NDArray[np.float64]
 
 _REACH = 8.5  # standard deviations at which the normal density is 1e-16 of its peak
 _MOST_NODES = 2000
+_CELLS = 32_768  # elements x nodes at once: small enough for the processor's cache
 
 
 @lru_cache(maxsize=64)
@@ -51,7 +52,10 @@ def mean_over_normal(f: Callable[[Array], Array], center: Array, sd: Array) -> A
     k = int(np.ceil(_REACH / max(step, _REACH / _MOST_NODES)))
     z = np.linspace(-_REACH, _REACH, 2 * k + 1)
     weights = np.exp(-0.5 * z**2)
+    weights /= weights.sum()
     total = np.zeros(center.shape)
-    for node, weight in zip(z, weights / weights.sum(), strict=True):
-        total += weight * f(center + sd * node)  # one node at a time: memory stays that of center
+    some = max(1, _CELLS // max(center.size, 1))
+    for first in range(0, z.size, some):
+        nodes = np.expand_dims(z[first : first + some], tuple(range(1, center.ndim + 1)))
+        total += np.tensordot(weights[first : first + some], f(center + sd * nodes), axes=1)
     return total

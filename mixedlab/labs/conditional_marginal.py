@@ -41,7 +41,6 @@ YEAR = 12  # months
 BET_AT = (0, 4, 8, 12)  # months
 TIME = Axis.ticked("time (months)", -0.3, YEAR + 0.3, BET_AT)
 FEW, MANY = 25, 61  # points of a curve
-Z95 = 1.96
 
 
 @dataclass(frozen=True)
@@ -207,14 +206,10 @@ def _plane_panel(state: State, fits: Fits, true: Array) -> Panel:
     for meaning, name, line in models:
         some = [] if line is None else [line]
         at = [np.clip(one.beta, *ranges.T) for one in some]
-        bars = [np.clip([one.beta - step, one.beta + step], *ranges.T)
-                for one in some for step in Z95 * np.nan_to_num(one.se) * np.eye(2)]  # fmt: skip
-        marks += [
-            lines(meaning, None, [bar[:, 0] for bar in bars], [bar[:, 1] for bar in bars],
-                  key=f"interval-{meaning}", width=2, hover=["95 % interval"] * len(bars)),
+        marks.append(
             dots(meaning, None, [x for x, _ in at], [y for _, y in at], size=6,
-                 hover=[f"{name}: {_pair(one.beta)}" for one in some]),
-        ]  # fmt: skip
+                 hover=[f"{name}: {_pair(one.beta)}" for one in some])
+        )  # fmt: skip
     both = [(fits.glmm.beta, fits.gee.beta)] if fits.glmm and fits.gee else []
     ends = np.clip(np.reshape(both, (-1, 2)), *ranges.T).reshape(-1, 4).T
     averaged = [] if fits.averaged is None else [np.clip(fits.averaged, *ranges.T)]

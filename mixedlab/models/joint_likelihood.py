@@ -30,6 +30,7 @@ from mixedlab.models.start_values import first_deviations, first_dispersion, spr
 Array = NDArray[np.float64]
 
 _FAR = 9.0  # a linear predictor this far out means probabilities of 0 or 1 to four digits
+_ROUGH = 1e-2  # fall below which Laplace's maximum is left for quadrature's
 _PLAIN = {"negative_binomial": "poisson", "beta_binomial": "binomial"}
 
 
@@ -283,7 +284,7 @@ class JointLikelihood:
                 found = minimise(rough.evaluate, x, hessian, near=at, rounds=1)
                 top, top_at, hessian = found.x, found.at, found.hessian
             else:
-                top, top_at = descend(rough.evaluate, x, hessian, near=at)
+                top, top_at = descend(rough.evaluate, x, hessian, near=at, enough=_ROUGH)
             there = self.evaluate(top, top_at)
             if np.isfinite(there.value):
                 x, at = top, there
