@@ -33,7 +33,7 @@ def fit(sample: Sample) -> Fits:
     found = [_plain(sample)]
     for key, effects in _effects_of(sample.kind).items():
         data = _data(sample, key, effects)
-        got = fit_h_likelihood(data)
+        got = fit_h_likelihood(data, tolerance=1e-6)  # a picture needs no more digits
         lam = 0.0 if got.singular else float(got.lam[0][0])
         se = np.sqrt(np.diag(got.vcov_beta))
         name, phi = sample.kind.name_of(key), float(got.phi[0])

@@ -96,8 +96,8 @@ def test_many_samples_at_once_are_the_same_as_one_by_one(kind):
     state = State(kind=kind, spread=0.5)
     one_by_one = replace(LAB, measure_many=None).replicate(state, 0, 4)
     for name, values in LAB.replicate(state, 0, 4).items():
-        # Scoring of the plain model stops when its deviance does: 0.001 of a standard error.
-        atol = 1e-3 if name == "plain" else 1e-6
+        # Scoring of the plain model stops when its deviance does, a picture's fit at 1e-6.
+        atol = 1e-3 if name == "plain" else 1e-5
         np.testing.assert_allclose(values, one_by_one[name], atol=atol)
 
 

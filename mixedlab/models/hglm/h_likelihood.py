@@ -50,6 +50,7 @@ Array = NDArray[np.float64]
 
 MAX_STEPS = 1000
 TOLERANCE = 1e-10
+LOOK = 4  # steps after which variances are looked at: one that is lost will not return
 # Towards a boundary estimate, lambda = 0, log lambda falls by a constant for ever: after so many
 # steady steps it leaps.
 PATIENCE, LEAP = 20, 5.0
@@ -90,8 +91,12 @@ class _State:
         return replace(self, log_lambda=log_lambda, lam=lam, last_step=last)
 
 
-def fit_h_likelihood(data: HierarchicalData) -> Estimates:
-    """Estimate effects and dispersions by h-likelihood."""
+def fit_h_likelihood(data: HierarchicalData, tolerance: float = TOLERANCE) -> Estimates:
+    """Estimate effects and dispersions by h-likelihood.
+
+    Steps end when none moves a predictor or a log dispersion by more than ``tolerance``, relative
+    to one more than its size.
+    """
     system = AugmentedSystem(data)
     state, trouble, falls = _start(data), "", []
     for step in range(1, MAX_STEPS + 1):
@@ -116,7 +121,9 @@ def fit_h_likelihood(data: HierarchicalData) -> Estimates:
                 if state.log_lambda[t].size == 1 and state.last_step[t][1] == 1.0:
                     state = state.moved(t, rest, data)
         change = np.max(np.abs(state.watched - old) / (1 + np.abs(old)))
-        if change < TOLERANCE or all(system.without_variance(state.eta, state.phi, state.lam)):
+        if change < tolerance:
+            break
+        if step % LOOK == 0 and all(system.without_variance(state.eta, state.phi, state.lam)):
             break
     else:
         trouble = f"estimates still changed after {MAX_STEPS} steps"
