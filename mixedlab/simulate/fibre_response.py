@@ -43,14 +43,12 @@ def fibre(
         and ``narrowest`` = -rho sd_intercept / sd_slope, the grams of fibre at which persons
         differ least.
     """
-    draws = Draws(seed)
     person, meal = rows_of(n_meals, n_persons, "meals")
-    everyone = np.arange(n_persons)
-    z0, z1 = draws.normal("intercept", everyone), draws.normal("slope", everyone)
-    b0 = sd_intercept * z0
-    b1 = sd_slope * (rho * z0 + np.sqrt(1 - rho**2) * z1)
-    grams = max_fibre * meal / (n_meals - 1)
-    e = sd_error * draws.normal("meal", person, meal)
+    grams = max_fibre * np.arange(n_meals) / (n_meals - 1)
+    b, glucose = draw_fibre(
+        Draws(seed), n_persons, grams, (intercept, slope), (sd_intercept, sd_slope), rho, sd_error
+    )
+    b[:, 0] += origin * b[:, 1]
     t00, t01, t11 = sd_intercept**2, rho * sd_intercept * sd_slope, sd_slope**2
     at_origin = np.array(
         [[t00 + 2 * origin * t01 + origin**2 * t11, t01 + origin * t11], [t01 + origin * t11, t11]]
@@ -60,13 +58,13 @@ def fibre(
         "fibre",
         {
             "person": person,
-            "fibre": grams,
-            "x": grams - origin,
-            "glucose": intercept + b0[person] + (slope + b1[person]) * grams + e,
+            "fibre": grams[meal],
+            "x": grams[meal] - origin,
+            "glucose": glucose.ravel(),
         },
         truth={
             "fixef": {"(Intercept)": intercept + slope * origin, "x": slope},
-            "b": np.column_stack([b0 + origin * b1, b1]),
+            "b": b,
             "cov": at_origin,
             "rho": float(at_origin[0, 1] / spread) if spread > 0 else np.nan,
             "sd_error": sd_error,
@@ -74,6 +72,34 @@ def fibre(
         },
         units={"fibre": "g", "x": "g from the origin", "glucose": _GLUCOSE},
     )
+
+
+def draw_fibre(
+    draws: Draws,
+    n_persons: int,
+    grams: NDArray[np.float64],
+    line: ArrayLike,
+    sds: tuple[float, float],
+    rho: float,
+    sd_error: float,
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Draw what `fibre` returns, for one seed or for many (``Draws.of_many``).
+
+    ``line`` is the intercept and slope of the population, ``sds`` those of the persons about it,
+    with correlation ``rho``, all at 0 g.
+
+    Returns
+    -------
+    b : ndarray (..., persons, 2)
+        Effects of the persons on intercept and slope, at 0 g.
+    glucose : ndarray (..., persons, meals)
+    """
+    everyone = np.arange(n_persons)
+    z0, z1 = draws.normal("intercept", everyone), draws.normal("slope", everyone)
+    b = np.stack([sds[0] * z0, sds[1] * (rho * z0 + np.sqrt(1 - rho**2) * z1)], axis=-1)
+    a, c = np.moveaxis(np.asarray(line) + b, -1, 0)[..., None]
+    e = sd_error * draws.normal("meal", everyone[:, None], np.arange(grams.size))
+    return b, a + c * grams + e
 
 
 def slope_covariance(cov: ArrayLike, x: ArrayLike, sd_error: float = 0.0) -> NDArray[np.float64]:

@@ -56,12 +56,12 @@ export class Hold {
     const box = this.plot.svg.getBoundingClientRect();
     const { drag } = this.held;
     const patch = { ...drag.sets };
-    const put = (field, axis, pixel) => {
+    const put = (field, axis, pixel, ends) => {
       const control = field && this.host.controlOf(field);
-      if (control) patch[field] = snap(valueAt(axis.invert(pixel), drag.ends, control), control);
+      if (control) patch[field] = snap(valueAt(axis.invert(pixel), ends, control), control);
     };
-    put(drag.x, this.plot.x, event.clientX - box.left - this.grip[0]);
-    put(drag.y, this.plot.y, event.clientY - box.top - this.grip[1]);
+    put(drag.x, this.plot.x, event.clientX - box.left - this.grip[0], drag.ends);
+    put(drag.y, this.plot.y, event.clientY - box.top - this.grip[1], drag.x ? null : drag.ends);
     this.host.onDrag(patch, drag.label);
   }
 

@@ -1,6 +1,8 @@
 // The kinds of marks. Each says how many items it has, what an item's geometry is (an array of
 // pixel numbers, so that the plot can move it from one place to another), and how it is painted.
 
+import { numeral } from "./scale.js";
+
 const path = (el, d) => el.setAttribute("d", d);
 const r1 = (v) => Math.round(v * 10) / 10;
 
@@ -159,6 +161,6 @@ export function numbersOf(mark) {
     opacity: 1,
     x: cells.map(([, column]) => middle(mark.x, column)),
     y: cells.map(([row]) => middle(mark.y, row)),
-    text: cells.map((_, i) => valueOf(mark, i).toFixed(mark.digits)),
+    text: cells.map((_, i) => numeral(valueOf(mark, i), mark.digits)),
   };
 }

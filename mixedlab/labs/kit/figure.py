@@ -31,6 +31,7 @@ from mixedlab.labs.kit.scene import (
     Stage,
     Texts,
 )
+from mixedlab.labs.kit.words import number
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -289,7 +290,7 @@ def _cells(ax: Axes, mark: Cells, colors: Any) -> Any:
         for box, value in zip(boxes, values.flat, strict=True):
             ax.text(
                 *box.get_center(),
-                f"{value:.{mark.digits}f}",
+                number(value, mark.digits),
                 ha="center",
                 va="center",
                 color=colors("ink"),

@@ -74,8 +74,8 @@ class Drag:
 
     ``sets`` are fields that take a fixed value when the mark is taken hold of, as in
     ``{"picked": 3}``. ``ends`` are the two places of the axis at which the field has its least and
-    its greatest value, where the place itself is not the value. The keyboard moves a mark by the
-    step of the field's control.
+    its greatest value, where the place itself is not the value; of x, where both are moved. The
+    keyboard moves a mark by the step of the field's control.
     """
 
     label: str

@@ -271,7 +271,7 @@ def _cells(mark: Cells, frame: Frame) -> Iterator[str]:
         return
     for (r, c), value in np.ndenumerate(values):
         at = (x[c] + x[c + 1]) / 2, (y[r] + y[r + 1]) / 2
-        yield _text("ml-text ml-middle", *at, f"{value:.{mark.digits}f}")
+        yield _text("ml-text ml-middle", *at, numeral(value, mark.digits))
 
 
 def heat(mark: Cells, value: float) -> str:
