@@ -173,7 +173,7 @@ def _waist(meaning: Meaning, key: str, cov: Array, mean: Array, **more: Any) -> 
     """Draw how far two sds reach where the lines are closest, if that is between 0 and 20 g."""
     at = narrowest(cov)
     some = [at] if not are_parallel(cov) and 0 <= at <= MAX_FIBRE else []
-    word, below = ("narrowest", 0.3) if meaning == "model" else ("truly", -0.25)
+    word, below = ("waist", 0.3) if meaning == "model" else ("truly", -0.25)
     ends = np.interp(some, FINE, mean) + np.outer([-2, 2], sd_of_lines(cov, some))
     told = each("narrowest at {:.1f} g", some)
     return [
