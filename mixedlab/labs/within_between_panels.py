@@ -132,13 +132,15 @@ def slopes_panel(state: State, slopes: Mapping[str, float], truth: Mapping[str, 
         hues = HUES[:GROUP_HUES] if name == "within" else None  # a stripe for each colour
         n = len(hues or [0])
         top = row[name] + 0.28 - 0.56 / n * np.arange(n)
-        told, side = f"{NAMES[name]} {number(slope)}", -1 if slope > 0 else 1
+        told = f"{NAMES[name]} {number(slope)}"
+        # Words stand on the other side of 0, where the bar, or the diamond, leaves room.
+        leans = slope if abs(slope) > 0.08 else truth[name]
+        side, anchor = (-0.1, "end") if leans > 0 else (0.1, "start")
         marks += [
             bars(LOOK[name], None, min(-SLIVER, slope), max(SLIVER, slope), top - 0.56 / n, top,
                  key=name, stage="estimate", hues=hues, hover=[told] * n),
-            # On the other side of 0, where the bar leaves room.
-            texts(LOOK[name], side * 0.1, row[name], told, key=f"{name}-name", stage="estimate",
-                  anchor="end" if side < 0 else "start"),
+            texts(LOOK[name], side, row[name], told, key=f"{name}-name", stage="estimate",
+                  anchor=anchor),
         ]  # fmt: skip
     true = {"within": state.within, "between": state.between}
     marks += [
