@@ -1,9 +1,9 @@
 """Is this checkout slower than another one? ``python benchmarks/two_checkouts.py ../before``.
 
 Each row of ``benchmarks/results`` that times mixedlab is one work here, by public names only. Two
-processes, one a checkout, take turns at it, so that a change of the machine's pace meets both; the
-medians and their ratio are printed, and written to ``results/two_checkouts.md`` with ``--write``.
-Name works to run only those that contain the word.
+processes of one thread, one a checkout, take turns at it, so that a change of the machine's pace
+meets both; the medians of processor time and their ratio are printed, and written to
+``results/two_checkouts.md`` with ``--write``. Name works to run only those that contain the word.
 """
 
 from __future__ import annotations
@@ -161,10 +161,10 @@ def serve() -> None:
             ready.clear()
             ready[name] = works()[name]()
             ready[name]()
-        start = time.perf_counter()
+        start = time.process_time()
         for _ in range(int(times)):
             ready[name]()
-        print(f"SECONDS {(time.perf_counter() - start) / int(times)}", flush=True)
+        print(f"SECONDS {(time.process_time() - start) / int(times)}", flush=True)
 
 
 class Checkout:

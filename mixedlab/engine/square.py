@@ -147,7 +147,7 @@ class FactoredSquare:
         from scipy.linalg import cho_solve
 
         scaled = self.square.scale(self.lambdas, s.T.copy(), transpose=True)
-        solved = cho_solve((self.root, True), scaled, check_finite=False)
+        solved = cho_solve((self.root.T, False), scaled, check_finite=False)
         return self.square.scale(self.lambdas, solved).T
 
     def _slope_where_regular(self, f: int, half: Array) -> Array:

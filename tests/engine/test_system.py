@@ -2,8 +2,14 @@
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from mixedlab.engine import ordering
+from mixedlab.engine.inverse import covariance_times
+from mixedlab.engine.layout import Layout
 from mixedlab.engine.system import RandomEffects
+from mixedlab.engine.terms import RandomTerm
 from tests.engine.dense_columns import columns, whole
 
 
@@ -51,3 +57,54 @@ def test_nothing_changes_what_was_reduced(case):
 def test_columns_that_span_all_rows(case):
     system, _, Z, *_ = case
     assert system.spans_rows(with_X=True) == (np.linalg.matrix_rank(Z) == len(Z))
+
+
+def crossing(seed, levels, rows, slopes):
+    """Sparsely crossed factors, each with an intercept or with a slope too."""
+    rng = np.random.default_rng(seed)
+    x = rng.normal(size=rows)
+    X = np.column_stack([np.ones(rows), x])
+    terms = [
+        RandomTerm.from_arrays(rng.integers(0, J, rows), X if slope else None, group=f"g{k}")
+        for k, (J, slope) in enumerate(zip(levels, slopes, strict=True))
+    ]
+    layout = Layout.of(terms)
+    lambdas = layout.by_factor(layout.unpack(rng.normal(size=layout.n_theta)))
+    columns = np.vstack([X.T, rng.normal(size=rows)])
+    return layout, [terms[f.terms[0]] for f in layout.factors], lambdas, columns
+
+
+def answers(layout, terms, lambdas, columns):
+    """All that a fit asks of the system, and how many columns it keeps dense."""
+    system = RandomEffects(layout.factors, [t.Z.T.copy() for t in terms], columns.copy())
+    at = system.reduce(lambdas)
+    root_inverse = np.linalg.inv(np.linalg.cholesky(at.gram[:-1, :-1]))
+    beta = root_inverse.T @ (root_inverse @ at.gram[:-1, -1])
+    score = system.score(at, beta, root_inverse, 1.3, True)
+    d = np.random.default_rng(0).normal(size=(2, system.plan.n_columns))
+    found = [np.array([at.logdet]), at.gram, score.average, *score.slope, *score.scores]
+    found += [*score.effects, *system.relative_covariances(at), *system.combination(at, d)]
+    found.append(covariance_times(system.plan, at.blocks, d))
+    return found, sum(square.size for square in system.plan.squares)
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    st.integers(0, 10_000),
+    st.lists(st.integers(20, 90), min_size=2, max_size=3),
+    st.floats(1.0, 2.5),
+    st.lists(st.booleans(), min_size=3, max_size=3),
+)
+def test_a_sparse_crossing_has_the_answers_of_a_dense_one(seed, levels, density, slopes):
+    case = crossing(seed, levels, int(density * max(levels)), slopes[: len(levels)])
+    sparse, _ = answers(*case)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ordering, "_DENSE", -1.0)
+        dense, _ = answers(*case)
+    for one, other in zip(sparse, dense, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-9, atol=1e-9 * max(1, np.abs(other).max()))
+
+
+def test_little_of_a_sparse_crossing_is_kept_dense():
+    case = crossing(1, (600, 500), 1_000, (False, False))
+    assert answers(*case)[1] < 100
