@@ -27,6 +27,7 @@ def structures(rng):
         "an effect for every row": [
             term(np.arange(N), None, "row"), term(g1, None, "a"), term(g1 // 5, None, "c"),
         ],
+        "sparse": [term(np.arange(N) % 55, slopes, "a"), term(rng.integers(0, 45, N), None, "b")],
         "disconnected": [term(g1, None, "a"), term(g1 // 10 * 10 + g2 % 3, None, "b")],
     }  # fmt: skip
 
