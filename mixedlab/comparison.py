@@ -1,4 +1,4 @@
-"""Compare two nested mixed models by likelihood ratio, with the boundary taken seriously.
+"""Compare nested mixed models by likelihood ratio, with the boundary taken seriously.
 
 A variance cannot be negative. Where the smaller model sets one to zero, the ratio is half the
 time smaller than chi-squared says: with one new random coefficient that brings k covariances
@@ -12,11 +12,12 @@ Self & Liang (1987), J. Am. Stat. Assoc. 82, 605-610; Stram & Lee (1994), Biomet
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -72,25 +73,47 @@ class Comparison(Report):
         return Summary("Comparison of nested models", lines, {"Models": self.table})
 
 
+@dataclass(frozen=True, repr=False)
+class Comparisons(Report):
+    """Likelihood-ratio tests of a chain of nested fits, each against the next smaller one.
+
+    Attributes
+    ----------
+    steps : tuple of Comparison
+        From the smallest pair to the largest.
+    table : DataFrame
+        One row a model: formula, n_params, loglik, aic, bic; chisq, df, p of the step to it.
+    """
+
+    steps: tuple[Comparison, ...]
+    table: pd.DataFrame
+
+    def summary(self) -> Summary:
+        """All models, and what each step is referred to."""
+        notes = [f"Step to model {k}: {step.note}" for k, step in enumerate(self.steps, 2)]
+        return Summary("Comparison of nested models", notes, {"Models": self.table})
+
+
 def compare(
-    fit0: MixedModel,
-    fit1: MixedModel,
-    *,
-    bootstrap: int = 0,
-    seed: int = 1,
-    executor: Executor | None = None,
-) -> Comparison:
-    """Likelihood-ratio test of two nested fits to the same data, in either order.
+    *fits: MixedModel, bootstrap: int = 0, seed: int = 1, executor: Executor | None = None
+) -> Comparison | Comparisons:
+    """Likelihood-ratio tests of nested fits to the same data, in any order.
 
     Parameters
     ----------
-    fit0, fit1 : MixedModel
+    *fits : MixedModel
+        Two; or more, each then tested against the next smaller one.
     bootstrap : int
         With a number, ``p`` is the share of so many ratios, simulated from the smaller model,
         that are as large (add one to both counts): exact up to simulation, needed where several
         variances are zero at once.
     seed, executor
         Of the simulation, as in ``ml.replicate``.
+
+    Returns
+    -------
+    Comparison
+        Of two fits; of more `Comparisons`, whose ``table`` has a row a model.
 
     Raises
     ------
@@ -99,11 +122,26 @@ def compare(
         fixed effects, or REML against ML; models that are not nested.
     """
     import pandas as pd
+
+    if len(fits) < 2:
+        raise MixedlabError("Give at least two fits to compare.")
+    for fit in fits:
+        refuse(fit, "comparison")
+    chain = sorted(fits, key=lambda fit: fit.n_params)
+    steps = tuple(_two(small, large, bootstrap, seed, executor) for small, large in pairwise(chain))
+    if len(steps) == 1:
+        return steps[0]
+    table = _models(chain, range(1, len(chain) + 1)).rename_axis("model")
+    for name in ("chisq", "df", "p"):
+        table[name] = pd.Series([getattr(step, name) for step in steps], index=table.index[1:])
+    return Comparisons(steps, table)
+
+
+def _two(
+    small: MixedModel, large: MixedModel, bootstrap: int, seed: int, executor: Executor | None
+) -> Comparison:
     from scipy import stats
 
-    for fit in (fit0, fit1):
-        refuse(fit, "comparison")
-    small, large = sorted((fit0, fit1), key=lambda fit: fit.n_params)
     _refuse_incomparable(small, large)
     df = large.n_params - small.n_params
     n_new = _new_coefficients(small, large)
@@ -118,17 +156,16 @@ def compare(
             ratios = replicate(study, bootstrap, seed, executor, progress=False).table["value"]
         p = float((np.sum(ratios >= chisq) + 1) / (len(ratios) + 1))
         note = f"Reference: {len(ratios)} ratios simulated from the smaller model."
-    table = pd.DataFrame(
-        {
-            "formula": [f.formula for f in (small, large)],
-            "n_params": [f.n_params for f in (small, large)],
-            "loglik": [f.loglik for f in (small, large)],
-            "aic": [f.aic for f in (small, large)],
-            "bic": [f.bic for f in (small, large)],
-        },
-        index=["smaller", "larger"],
-    )
+    table = _models((small, large), ("smaller", "larger"))
     return Comparison(chisq, df, p, float(stats.chi2.sf(chisq, df)), mixture, note, table)
+
+
+def _models(fits: Sequence[MixedModel], labels: Iterable[Any]) -> pd.DataFrame:
+    import pandas as pd
+
+    columns = ["formula", "n_params", "loglik", "aic", "bic"]
+    rows = [(fit.formula, fit.n_params, fit.loglik, fit.aic, fit.bic) for fit in fits]
+    return pd.DataFrame(rows, columns=columns, index=list(labels))
 
 
 @dataclass(frozen=True)

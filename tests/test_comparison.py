@@ -195,3 +195,21 @@ def test_estimating_equations_have_no_likelihood():
         ml.compare(fit, fit)
     with pytest.raises(MixedlabError, match="fits of mixed models"):
         ml.diagnose(fit)
+
+
+def test_a_chain_of_models_is_tested_step_by_step():
+    table = ml.load("sleepstudy")
+    formulas = ["Reaction ~ 1 + (1 | Subject)", "Reaction ~ Days + (1 | Subject)",
+                "Reaction ~ Days + (Days | Subject)"]  # fmt: skip
+    fits = [ml.lmm(formula, table, reml=False) for formula in formulas]
+    chain = ml.compare(fits[2], fits[0], fits[1])
+    assert list(chain.table["formula"]) == formulas
+    assert np.isnan(chain.table["p"].iloc[0])
+    for k, step in enumerate(chain.steps):
+        alone = ml.compare(fits[k], fits[k + 1])
+        assert (step.chisq, step.df, step.p) == (alone.chisq, alone.df, alone.p)
+        row = chain.table.iloc[k + 1]
+        assert (row["chisq"], row["df"], row["p"]) == (alone.chisq, alone.df, alone.p)
+    assert "Step to model 3: The smaller model sets one variance to zero" in str(chain)
+    with pytest.raises(MixedlabError, match="at least two"):
+        ml.compare(fits[0])

@@ -15,6 +15,7 @@ from mixedlab.errors import MixedlabError, nearest
 from mixedlab.inference.contract import Fit, MixedModel, Parameter, refuse
 from mixedlab.inference.denominators import Method, reference
 from mixedlab.inference.profiles import profile
+from mixedlab.inference.ratios import exponentiated, ratio_name
 from mixedlab.inference.replication import (
     Replicates,
     Study,
@@ -41,6 +42,7 @@ def confint(
     seed: int = 1,
     executor: Executor | None = None,
     progress: bool = False,
+    exponentiate: bool = False,
 ) -> pd.DataFrame:
     """Confidence intervals of standard deviations, correlations and fixed effects.
 
@@ -60,6 +62,8 @@ def confint(
         For Wald intervals of fixed effects: the reference distribution, as in ``fit.tests``.
     n, seed, executor, progress
         For the bootstrap, as in ``ml.replicate``.
+    exponentiate : bool
+        Coefficients as ratios: of odds, rates, hazards. Other rows stay as they are.
 
     Notes
     -----
@@ -71,6 +75,13 @@ def confint(
     DataFrame
         ``lower, upper``; rows in the order sd and correlations, sigma, fixed effects.
     """
+    if exponentiate:
+        ratio_name(fit)
+        table = confint(
+            fit, level, method, parameters=parameters, df=df, n=n, seed=seed, executor=executor,
+            progress=progress,
+        )  # fmt: skip
+        return exponentiated(table, table.index.isin(fit.names), ["lower", "upper"])
     z = normal_quantile(level)
     if method == "profile":
         return profile(fit, parameters, level).confint(level)

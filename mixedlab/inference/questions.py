@@ -11,14 +11,14 @@ from dataclasses import replace
 from functools import cached_property
 from importlib import import_module
 from types import MethodType
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mixedlab.engine.families import Family
 from mixedlab.engine.terms import RandomTerm
-from mixedlab.errors import DataError, MixedlabError, listed
+from mixedlab.errors import DataError, listed
 from mixedlab.inference.contract import Groups, Parameter, Rows
 from mixedlab.inference.reporting import Report
 from mixedlab.inference.tables import by_name, names_by_names, normal_quantile, on_rows
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from mixedlab.data.design import Design
-    from mixedlab.inference.effects_model import EffectsModel
 
 Array = NDArray[np.float64]
 
@@ -58,6 +57,15 @@ class Coefficients(Report):
         """Wald intervals of the coefficients, with normal quantiles: ``lower, upper``."""
         half = normal_quantile(level) * np.sqrt(np.diag(self.vcov_beta))
         return on_rows({"lower": self.beta - half, "upper": self.beta + half}, list(self.names))
+
+    def tidy(self, level: float = 0.95) -> pd.DataFrame:
+        """The coefficients, a row each, with normal tests and intervals.
+
+        Columns as in `mixedlab.inference.tidying.tidy`.
+        """
+        from mixedlab.inference.tidying import tidy_coefficients
+
+        return tidy_coefficients(self, level)
 
 
 class Question:
@@ -91,35 +99,11 @@ class Questions(Coefficients):
     confint = Question("intervals")
     tests = Question("tests_of_coefs")
     terms_table = Question("tests_of_terms")
+    tidy = Question("tidying")
+    effects_model = Question("effects_model")
     icc = Question("explained")
     r2 = Question("explained")
     caic = Question("explained")
-
-    def effects_model(
-        self,
-        kind: Literal["population", "marginal"] = "population",
-        scale: Literal["response", "link"] = "response",
-    ) -> EffectsModel:
-        """The fit as the marginaleffects package takes it (``pip install mixedlab[effects]``).
-
-        Give it to ``marginaleffects.predictions``, ``comparisons``, ``slopes``, ``hypotheses`` or
-        their plots.
-
-        Parameters
-        ----------
-        kind : {"population", "marginal"}
-            Of a group whose effects are zero, or averaged over the groups. Under a logit they are
-            different things.
-        scale : {"response", "link"}
-        """
-        try:
-            from mixedlab.inference.effects_model import EffectsModel
-        except ModuleNotFoundError as error:
-            raise MixedlabError(
-                f"There is no package {error.name}: install marginaleffects, for example by "
-                "pip install 'mixedlab[effects]'."
-            ) from None
-        return EffectsModel(self, kind, scale)
 
     @property
     def n_obs(self) -> int:

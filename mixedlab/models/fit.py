@@ -26,6 +26,7 @@ from mixedlab.inference.reporting import Summary
 from mixedlab.inference.tables import effects_by_group, variances_and_correlations
 from mixedlab.models.parameters import random_parameters
 from mixedlab.models.refits import Refitting
+from mixedlab.models.summaries import summary_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -209,35 +210,18 @@ class MixedFit(Refitting, Questions):
         order = self._theta_order
         return effects_by_group([self.terms[t] for t in order], [values[t] for t in order])
 
-    def summary(self) -> Summary:
-        """Estimates as tables: criterion, random effects, fixed effects."""
-        import pandas as pd
+    def summary(self, exponentiate: bool = False) -> Summary:
+        """Estimates as tables: criterion, random effects, fixed effects with their tests.
 
-        method = "REML" if self.reml else "maximum likelihood"
-        lines = [f"Formula: {self.formula}"] if self.formula else []
-        groups = ", ".join(f"{name} {count}" for name, count in self.n_groups.items())
-        lines.append(f"Rows: {self.n_obs}" + (f"; groups: {groups}" if groups else ""))
-        criterion = "REML criterion" if self.reml else "-2 log-likelihood"
-        lines.append(f"{criterion}: {self.criterion:.4f}; AIC {self.aic:.2f}; BIC {self.bic:.2f}")
-        lines += self._notes()
-        if self.singular:
-            lines.append(
-                "Singular: some combination of random effects has variance zero. "
-                "ml.diagnose(fit) says which."
-            )
-        if not self.converged:
-            lines.append("Not converged: do not use these numbers. ml.diagnose(fit) says more.")
-        fixed = pd.DataFrame({"estimate": self.fixef, "se": self.se})
-        fixed["z" if self.sigma is None else "t"] = fixed["estimate"] / fixed["se"]
-        random = self.varcorr.rename(columns={"vcov": "variance", "sdcor": "sd or correlation"})
-        random = random.fillna({"var1": "", "var2": ""}).set_index("group")
-        tables = {"Random effects": random, "Fixed effects": fixed}
-        return Summary(f"{self._title()} by {method}", lines, tables)
+        With ``exponentiate`` the fixed effects are ratios, of odds, rates or hazards.
+        """
+        return summary_of(self, exponentiate)
 
-    def _title(self) -> str:
+    def title(self) -> str:
+        """What kind of model it is, in words."""
         return "Mixed model"
 
-    def _notes(self) -> list[str]:
+    def notes(self) -> list[str]:
         """Further lines of the summary."""
         return []
 

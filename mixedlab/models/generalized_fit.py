@@ -21,6 +21,7 @@ from mixedlab.engine.terms import RandomTerm, check_parameters
 from mixedlab.errors import DataError
 from mixedlab.inference.explained import pearson_residuals
 from mixedlab.inference.questions import Question
+from mixedlab.inference.reporting import Summary
 from mixedlab.models.checks import column, independent_columns, matrix, random_term
 from mixedlab.models.generalized_answers import GeneralizedAnswers
 from mixedlab.models.joint_likelihood import JointEvaluation, JointLikelihood
@@ -70,15 +71,15 @@ class GeneralizedFit(GeneralizedAnswers):
 
     # --- what the linear model has too
 
-    def _title(self) -> str:
+    def title(self) -> str:  # noqa: D102  (as in MixedFit)
         how = "Laplace" if self.nagq == 1 else f"adaptive quadrature, {self.nagq} nodes"
         kind = f"{self.family} with {self.link} link"
         if not self.terms:
             return f"Generalised linear model without random effects ({kind})"
         return f"Generalised linear mixed model ({kind}; {how})"
 
-    def summary(self):  # noqa: D102  (documented in MixedFit)
-        out = super().summary()
+    def summary(self, exponentiate: bool = False) -> Summary:  # noqa: D102  (as in MixedFit)
+        out = super().summary(exponentiate)
         lines = list(out.lines)
         if self.response_family.has_dispersion and self.sigma is None:
             lines.append(f"Dispersion: {self.dispersion:.5g}")

@@ -127,10 +127,10 @@ class LinearFit(MixedFit):
         """Fitted values (n,), random effects included."""
         return self.linear_predictor
 
-    def _title(self) -> str:
+    def title(self) -> str:  # noqa: D102  (as in MixedFit)
         return "Linear mixed model"
 
-    def _notes(self) -> list[str]:
+    def notes(self) -> list[str]:  # noqa: D102  (as in MixedFit)
         if self.residual is None:
             return []
         found = ", ".join(f"{k} {v:.5g}" for k, v in self.residual_parameters.items())

@@ -82,6 +82,8 @@ QUESTIONS: dict[str, Question] = {
     "tests by Wald": lambda fit, name: fit.tests(df="wald"),
     "tests": lambda fit, name: fit.tests(),
     "tests by Kenward and Roger": lambda fit, name: fit.tests(df="kenward-roger"),
+    "ratios": lambda fit, name: fit.confint(exponentiate=True),
+    "tidy": lambda fit, name: fit.tidy(),
     "tests of terms": lambda fit, name: fit.terms_table(),
     "tests of terms, type I": lambda fit, name: fit.terms_table(1, df="wald"),
     "effects model": lambda fit, name: _effects(fit),

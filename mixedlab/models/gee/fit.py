@@ -36,6 +36,7 @@ from mixedlab.inference.contract import Kind, Moments, NewLevels, Parameter, Row
 from mixedlab.inference.questions import Questions
 from mixedlab.inference.reporting import Summary
 from mixedlab.inference.tables import by_name, names_by_names, on_rows
+from mixedlab.inference.tidying import coefficients_table
 from mixedlab.models.gee.solver import Equations, Evaluation, Solution
 
 if TYPE_CHECKING:
@@ -336,7 +337,7 @@ class GEEFit(Questions):
         """
         return super().predict(newdata, kind, scale, interval, new_levels, level)
 
-    def summary(self) -> Summary:
+    def summary(self, exponentiate: bool = False) -> Summary:
         """Coefficients with robust standard errors, and the working correlation."""
         sizes = self.working.clusters.sizes
         lines = [
@@ -350,8 +351,9 @@ class GEEFit(Questions):
             "Standard errors: robust" + (f", {self.small_sample}" if self.small_sample else ""),
             *self.notes,
         ]
-        table = self.tests().drop(columns="df")
-        table.insert(2, "se_naive", self.se_naive)
+        table = coefficients_table(self, exponentiate=exponentiate)
+        if not exponentiate:
+            table.insert(2, "se_naive", self.se_naive)
         tables = {"Coefficients (marginal: on the average over clusters)": table}
         if isinstance(self.working, Unstructured):
             tables["Working correlation"] = self.correlation

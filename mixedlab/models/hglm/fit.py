@@ -315,15 +315,15 @@ class HierarchicalFit(MixedFit):
         """One new response (n,) of the rows fitted, effects drawn anew."""
         return draw_response(self.data, self.estimates, rng)
 
-    def summary(self) -> Summary:
+    def summary(self, exponentiate: bool = False) -> Summary:
         """Estimates as tables: random effects, dispersions, fixed effects."""
-        made = super().summary()
+        made = super().summary(exponentiate)
         lines = list(made.lines)
         about = [f"Model: {self.model}", f"Likelihood: {self.estimates.how}"]
         lines[bool(self.formula) : bool(self.formula)] = about
         by = "h-likelihood" if self.method == "h-likelihood" else "maximum likelihood"
         tables = {**made.tables, "Dispersions (logarithms)": self.dispersion_coefs}
-        return Summary(f"{self._title()} by {by}", lines, tables)
+        return Summary(f"{self.title()} by {by}", lines, tables)
 
-    def _title(self) -> str:
+    def title(self) -> str:  # noqa: D102  (as in MixedFit)
         return "Hierarchical generalised linear model"
