@@ -33,10 +33,16 @@ Array = NDArray[np.float64]
 
 _COUNTS = ("poisson", "negative_binomial")
 _TRIALS = ("binomial", "beta_binomial")
-_REMEDY = (
+REMEDIES = (
     "Remedies: a weak prior on the coefficients (prior_sd=2.5), Firth's penalty "
     "(penalty='firth'), joining levels, or leaving the covariate out."
 )
+"""What helps, whether a fit is refused or made with a warning."""
+FIT_ALL_THE_SAME = (
+    "separation='warn' fits all the same: the other coefficients are then right, and the size and "
+    "standard error of this one mean nothing."
+)
+"""What an error adds."""
 
 
 class SeparationError(DataError):
@@ -44,7 +50,7 @@ class SeparationError(DataError):
 
     def __init__(self, separation: Separation) -> None:
         self.separation = separation
-        super().__init__(separation.message)
+        super().__init__(f"{separation.message} {FIT_ALL_THE_SAME}")
 
     def __reduce__(self):
         return type(self), (self.separation,)
@@ -69,8 +75,8 @@ class Separation:
         Rows whose outcome the direction predicts without error.
     direction : tuple of float
         The direction in beta, in units of the columns' largest absolute values.
-    message : str
-        All of it in words, with remedies.
+    what : str
+        All of it in words.
     """
 
     kind: str
@@ -80,7 +86,12 @@ class Separation:
     levels: dict[str, tuple] = field(default_factory=dict)
     n_rows: int = 0
     direction: tuple[float, ...] = ()
-    message: str = "No separation: every coefficient of the fixed part has a finite estimate."
+    what: str = "No separation: every coefficient of the fixed part has a finite estimate."
+
+    @property
+    def message(self) -> str:
+        """What was found, with remedies."""
+        return f"{self.what} {REMEDIES}" if self.separated else self.what
 
     @property
     def separated(self) -> bool:
@@ -168,9 +179,15 @@ def separating_direction(kind: Family, y: Array, X: Array, weights: ArrayLike) -
         bounds=(-1, 1),
         method="highs",
     )
-    if found.status != 0 or -found.fun < 1e-6:
+    if found.status != 0:
         return None
-    return np.where(np.abs(found.x) > 1e-7, found.x, 0.0)
+    # A cone's optimum is 0 or at the bound: a small one is what the solver's tolerance, added up
+    # over the rows, pretends.
+    direction = np.where(np.abs(found.x) > 1e-6, found.x, 0.0)
+    gains, level = signed @ direction, tied @ direction
+    real = np.abs(direction).max() > 0.5 and gains.max() > 1e-4
+    exact = gains.min() > -1e-5 and np.abs(level).max(initial=0.0) < 1e-5
+    return direction if real and exact else None
 
 
 def _is_complete(outcome: Array, X: Array) -> bool:
@@ -200,13 +217,11 @@ def _outcome(kind: Family, y: Array) -> Array:
 def runaway(direction: Array, names: Sequence[str]) -> Separation:
     """What can be said of a separating direction without the table: the names of coefficients."""
     signs = _signs(direction, names)
-    message = (
+    what = (
         f"Separation: the likelihood grows without end as {_said(signs)}, so there is no finite "
-        f"estimate. {_REMEDY}"
+        "estimate."
     )
-    return Separation(
-        "quasi-complete", tuple(signs), signs, direction=tuple(direction), message=message
-    )
+    return Separation("quasi-complete", tuple(signs), signs, direction=tuple(direction), what=what)
 
 
 def _signs(direction: Array, names: Sequence[str]) -> dict[str, int]:
@@ -241,13 +256,13 @@ def describe(direction: Array, design: Design, data: Any, kind: Family) -> Separ
     plural = "coefficients have" if len(running) > 1 else "coefficient has"
     word = "complete" if complete else "quasi-complete"
     n_rows = gain.size if complete else int(predicted.sum())
-    message = (
+    what = (
         f"Separation ({word}): {n_rows} of {gain.size} rows are predicted without "
         f"error by {listed([repr(c) for c in covariates] or ['the intercept'])}, so the {plural} "
-        f"no finite estimate: {_said(running)}.{where} {_REMEDY}"
+        f"no finite estimate: {_said(running)}.{where}"
     )
     found = tuple(running), running, covariates, levels, n_rows, tuple(direction)
-    return Separation(word, *found, message)
+    return Separation(word, *found, what)
 
 
 def _covariates(coefficient: str) -> list[str]:

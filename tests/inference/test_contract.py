@@ -17,7 +17,7 @@ PACKAGE = paths.ROOT / "mixedlab"
 ASKERS = [
     *sorted((PACKAGE / "inference").glob("*.py")),
     PACKAGE / "comparison.py",
-    PACKAGE / "diagnosis.py",
+    *(p for p in sorted((PACKAGE / "diagnosis").glob("*.py")) if p.name != "other_fits.py"),
 ]
 
 

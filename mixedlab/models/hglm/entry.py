@@ -136,5 +136,5 @@ def _refuse_separated(prepared: HierarchicalData, design: Any, data: Any) -> Non
     direction = separating_direction(family, prepared.y, prepared.X, prepared.weights)
     if direction is not None:
         found = describe(direction, design, as_frame(data), family)
-        advice = f"{found.message} (prior_sd and penalty are arguments of ml.glmm.)"
-        raise SeparationError(replace(found, message=advice))
+        advice = f"{found.what} ml.glmm has what follows."
+        raise SeparationError(replace(found, what=advice))

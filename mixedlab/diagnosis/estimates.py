@@ -1,109 +1,35 @@
-"""What is unusual about a fit, in words: what it means and what one can do.
+"""What the estimates are: found at all, identified, and inside their range.
 
-A variance estimated as zero is a result, not a failure, and is told as one. Nothing is said of a
-fit that has nothing unusual.
+A variance estimated as zero is a result, not a failure, and is told as one. A correlation may be
+at its end for two reasons: the data do not tell its two coefficients apart, or the covariate is so
+far from zero that the intercept is a guess outside the data. In the second case the correlation
+at the covariate's mean is an ordinary one, and centring is the remedy.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
-
 import numpy as np
 from numpy.typing import NDArray
 
+from mixedlab.diagnosis.finding import Finding
+from mixedlab.diagnosis.suggestions import column_of, uncorrelated
 from mixedlab.engine.layout import lower_triangle
 from mixedlab.engine.terms import RandomTerm
 from mixedlab.errors import listed
-from mixedlab.inference.contract import MixedModel, answers, refuse
-from mixedlab.inference.reporting import Report, Summary
+from mixedlab.inference.contract import MixedModel, answers
 
 Array = NDArray[np.float64]
 
 # Shares of a random coefficient's variance, in units of its column, that count as zero.
 _ZERO = 1e-7
-# Spread of a column over its size below which products with it lose half their digits.
-_FAR_FROM_ZERO = 1e-6
 # Least eigenvalue of the deviance's scaled curvature that still locates a variance.
 _FLAT = 1e-6
+# A correlation of this size is at its end; one below the other is ordinary.
+_EDGE, _ORDINARY = 0.999, 0.95
 
 
-@dataclass(frozen=True)
-class Finding:
-    """One thing worth knowing.
-
-    Attributes
-    ----------
-    kind : {"singular", "not converged", "unidentified", "badly scaled", "separated"}
-    about : str
-        The term or column.
-    text : str
-        What was found and what it means.
-    remedy : str
-        What one can do.
-    """
-
-    kind: Literal["singular", "not converged", "unidentified", "badly scaled", "separated"]
-    about: str
-    text: str
-    remedy: str
-
-
-@dataclass(frozen=True, repr=False)
-class Diagnosis(Report):
-    """All findings about a fit; empty, and false, where there are none."""
-
-    findings: tuple[Finding, ...]
-
-    def __bool__(self) -> bool:
-        return bool(self.findings)
-
-    def __len__(self) -> int:
-        return len(self.findings)
-
-    def __iter__(self):
-        return iter(self.findings)
-
-    def summary(self) -> Summary:
-        """The findings in words."""
-        if not self.findings:
-            return Summary(
-                "Nothing unusual", ["Every parameter is inside its range and identified."]
-            )
-        lines = [f"{f.kind.capitalize()}: {f.text} {f.remedy}" for f in self.findings]
-        return Summary("Worth knowing", lines)
-
-
-def diagnose(fit: MixedModel) -> Diagnosis:
-    """Look for what is singular, unidentified, badly scaled or not converged.
-
-    Parameters
-    ----------
-    fit : MixedModel
-
-    Returns
-    -------
-    Diagnosis
-        Prints in words; iterate it for the findings.
-    """
-    refuse(fit, "diagnosis")
-    overlapping = _overlapping(fit)
-    return Diagnosis(
-        (
-            *_not_converged(fit),
-            *_aliased(fit),
-            *overlapping,
-            *_singular(fit),
-            *_flat(fit, known={f.about for f in overlapping}),
-            *_no_standard_error(fit),
-            *_at_the_dispersion_s_limit(fit),
-            *_far_from_zero(fit),
-            *_separated(fit),
-        )
-    )
-
-
-def _not_converged(fit: MixedModel) -> list[Finding]:
+def not_converged(fit: MixedModel) -> list[Finding]:
+    """Whether the search ended at an optimum."""
     if fit.converged:
         return []
     return [
@@ -117,18 +43,26 @@ def _not_converged(fit: MixedModel) -> list[Finding]:
     ]
 
 
-def _aliased(fit: MixedModel) -> list[Finding]:
-    aliased = () if fit.design is None else fit.design.aliased
-    if not aliased:
+def aliased(fit: MixedModel) -> list[Finding]:
+    """Columns that were dropped."""
+    dropped = () if fit.design is None else fit.design.aliased
+    if not dropped:
         return []
     return [
         Finding(
             "unidentified",
-            listed(aliased),
-            f"the columns {listed(aliased)} are combinations of earlier ones and were dropped.",
+            listed(dropped),
+            f"the columns {listed(dropped)} are combinations of earlier ones and were dropped.",
             "The fit is right; the coefficients of the columns kept take over their part.",
         )
     ]
+
+
+def unidentified(fit: MixedModel) -> list[Finding]:
+    """Terms that share a variance, and parameters in which the likelihood is flat."""
+    overlapping = _overlapping(fit)
+    flat = _flat(fit, known={f.about for f in overlapping})
+    return [*overlapping, *flat, *_no_standard_error(fit), *_at_the_dispersion_s_limit(fit)]
 
 
 def _overlapping(fit: MixedModel) -> list[Finding]:
@@ -170,20 +104,79 @@ def _columns(term: RandomTerm) -> str:
     return " + ".join(term.names)
 
 
-def _singular(fit: MixedModel) -> list[Finding]:
+def singular(fit: MixedModel) -> list[Finding]:
+    """Variances of zero, random coefficients that follow from others, correlations at the edge."""
     by_profile = answers(fit, "profile interval")
     bound = "confint(method='profile') shows how large it may be." if by_profile else ""
     found = []
     for term, Lambda in zip(fit.terms, fit.factors, strict=True):
         size = np.sqrt(np.mean(term.Z**2, axis=0))
-        T = Lambda @ Lambda.T * np.outer(size, size)
+        cov = Lambda @ Lambda.T
+        T = cov * np.outer(size, size)
         largest = max(1.0, float(np.linalg.eigvalsh(T)[-1]))
         zero = np.diag(T) <= _ZERO * largest
         found += [_zero_variance(term, term.names[k], bound) for k in np.flatnonzero(zero)]
         rest = np.flatnonzero(~zero)
         if rest.size > 1:
-            found += _degenerate(term, T[np.ix_(rest, rest)], rest, largest)
+            found += _at_the_edge(fit, term, cov[np.ix_(rest, rest)], rest)
     return found
+
+
+def _at_the_edge(
+    fit: MixedModel, term: RandomTerm, cov: Array, which: NDArray[np.intp]
+) -> list[Finding]:
+    """What the covariance of coefficients that do vary says, with the covariates centred."""
+    names = [term.names[k] for k in which]
+    Z = term.Z[:, which]
+    move = np.eye(len(names))
+    if "(Intercept)" in names:
+        first = names.index("(Intercept)")
+        move[first] = Z.mean(axis=0)
+        Z = Z - (np.arange(len(names)) != first) * Z.mean(axis=0)
+    size = np.sqrt(np.mean(Z**2, axis=0))
+    centred = move @ cov @ move.T * np.outer(size, size)
+    values, axes = np.linalg.eigh(centred)
+    if values[0] <= _ZERO * max(1.0, values[-1]):
+        return [_degenerate(fit, term, names, cov, axes[:, 0])]
+    found = []
+    for i, j in zip(*np.triu_indices(len(names), 1), strict=True):
+        r, r_centred = _correlation(cov, i, j), _correlation(centred, i, j)
+        if abs(r) < _EDGE:
+            continue
+        pair = f"{names[i]} and {names[j]} over {term.group!r} have a correlation of {r:.5g}"
+        x = column_of(fit, names[j])
+        if abs(r_centred) < _ORDINARY and names[i] == "(Intercept)":
+            how = f"{names[j]} - {term.Z[:, which[j]].mean():.6g} as a column of its own"
+            how += f", or center({x})" if x is not None else ""
+            found.append(
+                Finding(
+                    "badly scaled",
+                    names[j],
+                    f"{pair}, because {names[j]} is far from zero: at its mean the correlation "
+                    f"is {r_centred:.2f}.",
+                    f"Centre it: {how}. The fit stays the same, the intercept gets a meaning.",
+                )
+            )
+        elif abs(r_centred) >= _EDGE:
+            found.append(
+                Finding(
+                    "singular",
+                    term.group,
+                    f"{pair}: from one the other nearly follows. The data hold too little to "
+                    "tell the two apart.",
+                    _simpler(fit, term, names),
+                )
+            )
+    return found
+
+
+def _correlation(cov: Array, i: int, j: int) -> float:
+    return float(cov[i, j] / np.sqrt(cov[i, i] * cov[j, j]))
+
+
+def _simpler(fit: MixedModel, term: RandomTerm, names: list[str]) -> str:
+    simpler = uncorrelated(fit, term, names)
+    return f"Try {simpler}, or fewer random coefficients, and compare."
 
 
 def _zero_variance(term: RandomTerm, name: str, bound: str) -> Finding:
@@ -199,34 +192,23 @@ def _zero_variance(term: RandomTerm, name: str, bound: str) -> Finding:
 
 
 def _degenerate(
-    term: RandomTerm, T: Array, which: NDArray[np.intp], largest: float
-) -> list[Finding]:
-    values, axes = np.linalg.eigh(T)
-    if values[0] > _ZERO * largest:
-        return []
-    names = [term.names[k] for k in which]
+    fit: MixedModel, term: RandomTerm, names: list[str], cov: Array, axis: Array
+) -> Finding:
+    """The random coefficients move in fewer directions than there are of them."""
     if len(names) == 2:
-        sign = "1" if T[0, 1] > 0 else "-1"
+        sign = "1" if cov[0, 1] > 0 else "-1"
         text = (
             f"{names[0]} and {names[1]} over {term.group!r} have a correlation of {sign}: from "
             "one the other follows exactly. The data hold too little to tell the two apart."
         )
     else:
-        weights = np.abs(axes[:, 0])
+        weights = np.abs(axis)
         part = [n for n, w in zip(names, weights, strict=True) if w > 0.1 * weights.max()]
         text = (
             f"a combination of {listed(part)} does not vary over {term.group!r}: the "
             f"{len(names)} random coefficients move in fewer than {len(names)} directions."
         )
-    inner = " + ".join("1" if n == "(Intercept)" else n for n in names)
-    return [
-        Finding(
-            "singular",
-            term.group,
-            text,
-            f"Try ({inner} || {term.group}), or fewer random coefficients, and compare.",
-        )
-    ]
+    return Finding("singular", term.group, text, _simpler(fit, term, names))
 
 
 def _flat(fit: MixedModel, known: set[str]) -> list[Finding]:
@@ -300,45 +282,4 @@ def _at_the_dispersion_s_limit(fit: MixedModel) -> list[Finding]:
         )
         for p in fit.named_parameters
         if p.kind == "dispersion" and p.at_boundary and p.estimate > 1.0
-    ]
-
-
-def _far_from_zero(fit: MixedModel) -> list[Finding]:
-    found = []
-    columns = dict(zip(fit.names, fit.X.T, strict=True))
-    for term in fit.terms:
-        columns |= {n: z for n, z in zip(term.names, term.Z.T, strict=True) if n not in columns}
-    for name, x in columns.items():
-        size, spread = float(np.sqrt(np.mean(x**2))), float(np.std(x))
-        if 0 < spread < _FAR_FROM_ZERO * size:
-            found.append(
-                Finding(
-                    "badly scaled",
-                    name,
-                    f"{name} varies by {spread:.3g} around {np.mean(x):.6g}: the intercept is "
-                    "then a guess far outside the data, and digits are lost.",
-                    f"Centre it: use {name} - {np.mean(x):.6g}, or center({name}) in the formula.",
-                )
-            )
-    return found
-
-
-def _separated(fit: MixedModel) -> list[Finding]:
-    """Coefficients of a binary or count model that run away."""
-    if fit.response_family.name not in ("binomial", "beta_binomial"):
-        return []
-    step = np.sqrt(np.mean(fit.X**2, axis=0))
-    far = (np.abs(fit.beta) * step > 12.0) & (np.sqrt(np.diag(fit.vcov_beta)) * step > 50.0)
-    return [
-        Finding(
-            "separated",
-            name,
-            f"the coefficient of {name} is {beta:.3g} with a standard error of {se:.3g}: it runs "
-            "to infinity, because it predicts the response without an error.",
-            "See ml.check_separation(formula, data); a weak prior, prior_sd=2.5, keeps it finite.",
-        )
-        for name, beta, se, is_far in zip(
-            fit.names, fit.beta, np.sqrt(np.diag(fit.vcov_beta)), far, strict=True
-        )
-        if is_far
     ]
