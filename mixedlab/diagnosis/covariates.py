@@ -5,11 +5,13 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from mixedlab.data.matrices import independent_columns
 from mixedlab.diagnosis.finding import SURE, Finding, NotChecked
 from mixedlab.diagnosis.groups import of_each_factor
-from mixedlab.diagnosis.other_fits import refuse_costly, with_columns
+from mixedlab.diagnosis.other_fits import refuse_costly
 from mixedlab.diagnosis.suggestions import column_of, group_of
 from mixedlab.engine.terms import RandomTerm
+from mixedlab.errors import MixedlabError
 from mixedlab.inference.contract import MixedModel
 from mixedlab.inference.separation import REMEDIES, runaway, separating_direction
 
@@ -61,7 +63,14 @@ def separation(fit: MixedModel) -> list[Finding]:
     found = runaway(direction, fit.names)
     about = ", ".join(found.coefficients)
     names_levels = "ml.check_separation(formula, data) names the levels."
-    return [Finding("separated", about, found.what, f"{REMEDIES} {names_levels}")]
+    return [
+        Finding(
+            "separated",
+            about,
+            found.what.removeprefix("Separation: "),
+            f"{REMEDIES} {names_levels}",
+        )
+    ]
 
 
 def two_slopes(fit: MixedModel) -> list[Finding]:
@@ -87,12 +96,15 @@ def _of_factor(
 ) -> list[Finding]:
     from scipy.stats import t as student
 
-    wider = with_columns(fit, means)
     df = term.n_levels - which.size - 1
-    if wider is None or df < 3:
+    if df < 3:
         return []
-    found = []
-    p = fit.beta.size
+    names = [*fit.names, *(f"mean of {fit.names[k]}" for k in which)]
+    try:
+        wider = fit.with_columns(np.column_stack([fit.X, means]), names)
+    except MixedlabError:
+        return []
+    found, p = [], fit.beta.size
     for at, k in enumerate(which):
         difference = wider.beta[p + at]
         se = np.sqrt(wider.vcov_beta[p + at, p + at])
@@ -124,8 +136,6 @@ def _group_means(fit: MixedModel, term: RandomTerm) -> tuple[NDArray[np.intp], A
 
     Means that X spans already are left out. Columns of interactions are products and have none.
     """
-    from mixedlab.data.identifiability import independent_columns
-
     count = np.bincount(term.index, minlength=term.n_levels)
     means = np.column_stack(
         [np.bincount(term.index, weights=x, minlength=term.n_levels) / count for x in fit.X.T]

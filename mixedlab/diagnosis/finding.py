@@ -76,9 +76,7 @@ class Check:
     not_checked: str = ""
 
     @classmethod
-    def of(
-        cls, name: str, look: Callable[[MixedModel], list[Finding]], fit: MixedModel
-    ) -> Check:
+    def of(cls, name: str, look: Callable[[MixedModel], list[Finding]], fit: MixedModel) -> Check:
         """Look for one thing."""
         try:
             return cls(name, tuple(look(fit)))

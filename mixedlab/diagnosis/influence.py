@@ -64,9 +64,7 @@ def _of_factor(fit: MixedModel, term: RandomTerm) -> list[Finding]:
 def _scores(fit: MixedModel, term: RandomTerm) -> Array:
     """Each level's part (J, p) of the score of beta."""
     weights = np.ones(fit.n_obs) if fit.weights is None else fit.weights
-    slope = fit.response_family.derivatives(
-        fit.y, fit.linear_predictor, weights, fit.dispersion
-    )[0]
+    slope = fit.response_family.derivatives(fit.y, fit.linear_predictor, weights, fit.dispersion)[0]
     parts = fit.X * slope[:, None]
     return np.column_stack(
         [np.bincount(term.index, weights=part, minlength=term.n_levels) for part in parts.T]

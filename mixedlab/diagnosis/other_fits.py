@@ -1,8 +1,7 @@
-"""The same model fitted to other columns or other rows: what two checks compare a fit with."""
+"""The same model fitted to fewer rows: what the check for influence compares a fit with."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -12,8 +11,6 @@ from mixedlab.diagnosis.finding import NotChecked
 from mixedlab.engine.terms import RandomTerm
 from mixedlab.errors import MixedlabError
 from mixedlab.inference.contract import MixedModel
-
-Array = NDArray[np.float64]
 
 MOST_ROWS = 20_000
 """Tables with more rows are not fitted again for a diagnosis."""
@@ -28,36 +25,25 @@ def refuse_costly(fit: MixedModel) -> None:
         raise NotChecked(f"it takes further fits, and the table has over {MOST_ROWS} rows.")
 
 
-def with_columns(fit: MixedModel, columns: Array) -> MixedModel | None:
-    """The same model with further fixed columns; None where it cannot be fitted."""
-    return _fitted(fit, np.column_stack([fit.X, columns]), np.arange(fit.n_obs))
-
-
 def of_rows(fit: MixedModel, rows: NDArray[np.intp]) -> MixedModel | None:
     """The same model fitted to some of the rows; None where it cannot be."""
-    return _fitted(fit, fit.X[rows], rows)
-
-
-def _fitted(fit: MixedModel, X: Array, rows: NDArray[np.intp]) -> MixedModel | None:
     from mixedlab.models.generalized_fit import fit_generalized
     from mixedlab.models.linear import fit_linear
 
+    y, X = fit.y[rows], fit.X[rows]
     weights, offset = (None if v is None else v[rows] for v in (fit.weights, fit.offset))
     terms = [_of_rows(term, rows) for term in fit.terms]
+    kept = {"weights": weights, "offset": offset}
     family = fit.response_family
     try:
         if fit.likelihood_kind.integral == "exact" and family.name == "gaussian":
-            return fit_linear(
-                fit.y[rows], X, terms, reml=fit.reml, weights=weights, offset=offset
-            )
-        return fit_generalized(
-            fit.y[rows], X, terms, family=family, weights=weights, offset=offset
-        )
+            return fit_linear(y, X, terms, reml=fit.reml, **kept)
+        return fit_generalized(y, X, terms, family=family, **kept)
     except MixedlabError:
         return None
 
 
 def _of_rows(term: RandomTerm, rows: NDArray[np.intp]) -> RandomTerm:
     used, index = np.unique(term.index[rows], return_inverse=True)
-    levels: Sequence = tuple(term.levels[k] for k in used)
-    return replace(term, index=index.reshape(-1), levels=tuple(levels), Z=term.Z[rows])
+    levels = tuple(term.levels[k] for k in used)
+    return replace(term, index=index.reshape(-1), levels=levels, Z=term.Z[rows])

@@ -15,6 +15,7 @@ algorithms for detecting separated data in binary logistic regression models*, t
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -24,7 +25,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from mixedlab.engine.families import Family
 from mixedlab.engine.families import family as family_named
-from mixedlab.errors import DataError, listed
+from mixedlab.errors import DataError, DataWarning, listed
 
 if TYPE_CHECKING:
     from mixedlab.data.design import Design
@@ -54,6 +55,10 @@ class SeparationError(DataError):
 
     def __reduce__(self):
         return type(self), (self.separation,)
+
+
+class SeparationWarning(DataWarning):
+    """A model was fitted although a coefficient has no finite estimate."""
 
 
 @dataclass(frozen=True)
@@ -92,6 +97,16 @@ class Separation:
     def message(self) -> str:
         """What was found, with remedies."""
         return f"{self.what} {REMEDIES}" if self.separated else self.what
+
+    @property
+    def warning(self) -> str:
+        """What a fit that is made all the same says."""
+        of = listed(self.coefficients)
+        return (
+            f"{self.what} It was fitted all the same: the size and standard error of {of} mean "
+            f"nothing, its tests are void; the other coefficients are right. {REMEDIES} "
+            "ml.check_separation(formula, data) names the levels."
+        )
 
     @property
     def separated(self) -> bool:
@@ -188,6 +203,20 @@ def separating_direction(kind: Family, y: Array, X: Array, weights: ArrayLike) -
     real = np.abs(direction).max() > 0.5 and gains.max() > 1e-4
     exact = gains.min() > -1e-5 and np.abs(level).max(initial=0.0) < 1e-5
     return direction if real and exact else None
+
+
+def refuse_or_warn(
+    kind: Family, y: Array, X: Array, weights: ArrayLike, names: Sequence[str], refuse: bool
+) -> Array | None:
+    """A direction of beta (p,) without a finite maximum, told by an error or by a warning."""
+    direction = separating_direction(kind, y, X, weights)
+    if direction is None:
+        return None
+    found = runaway(direction, names)
+    if refuse:
+        raise SeparationError(found)
+    warnings.warn(found.warning, SeparationWarning, stacklevel=6)
+    return direction / np.maximum(np.abs(X).max(axis=0), 1e-300)
 
 
 def _is_complete(outcome: Array, X: Array) -> bool:

@@ -25,7 +25,12 @@ from numpy.typing import ArrayLike, NDArray
 from mixedlab.engine.families import family as family_named
 from mixedlab.engine.terms import RandomTerm
 from mixedlab.errors import DataError, LaplaceWarning
-from mixedlab.models.generalized_fit import GeneralizedFit, Penalty, fit_generalized
+from mixedlab.models.generalized_fit import (
+    GeneralizedFit,
+    OnSeparation,
+    Penalty,
+    fit_generalized,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -54,6 +59,7 @@ def glmm(
     observation_effect: bool = False,
     prior_sd: float | None = None,
     penalty: Penalty = None,
+    separation: OnSeparation = "error",
 ) -> GeneralizedFit:
     """Fit a generalised linear mixed model to a table.
 
@@ -83,6 +89,10 @@ def glmm(
         coefficients' own scale: 2.5 is usual for a logit and covariates of unit spread.
     penalty : {"firth"}, optional
         Firth's penalty on the fixed part.
+    separation : {"error", "warn"}
+        What to do where a coefficient has no finite estimate: refuse, or fit all the same and
+        warn. The size and standard error of that coefficient then mean nothing, the others are
+        right.
 
     Returns
     -------
@@ -93,10 +103,12 @@ def glmm(
     FormulaError, DataError
         In words, with the column, rows or level.
     SeparationError
-        Where a coefficient has no finite estimate.
+        Where a coefficient has no finite estimate, unless ``separation="warn"``.
 
     Warns
     -----
+    SeparationWarning
+        Where a coefficient has no finite estimate, with ``separation="warn"``.
     LaplaceWarning
         Where quadrature would move an estimate by more than half its standard error.
 
@@ -137,6 +149,7 @@ def glmm(
             prior_sd=prior_sd,
             penalty=penalty,
             rows=design.rows,
+            separation=separation,
         )
     except DataError as error:
         found = getattr(error, "separation", None)

@@ -18,7 +18,7 @@ from mixedlab.engine.families import family as family_named
 from mixedlab.engine.many_generalized import many_generalized
 from mixedlab.engine.quasi_newton import Minimum, covariance
 from mixedlab.engine.terms import RandomTerm, check_parameters
-from mixedlab.errors import DataError
+from mixedlab.errors import DataError, listed
 from mixedlab.inference.explained import pearson_residuals
 from mixedlab.inference.questions import Question
 from mixedlab.inference.reporting import Summary
@@ -31,6 +31,11 @@ from mixedlab.models.refits import Together, one_factor, stacked
 
 Array = NDArray[np.float64]
 Penalty = Literal["firth"] | None
+OnSeparation = Literal["error", "warn"]
+
+# Standard error along a direction without a maximum, in units of the columns' largest values. The
+# curvature there is rounding; a number this large leaves all that is orthogonal as it is.
+_ENDLESS = 1e4
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
@@ -51,6 +56,9 @@ class GeneralizedFit(GeneralizedAnswers):
         The likelihood as a function of ``parameters``.
     found : Minimum
         Where the search ended, in internal units: the evaluation and the Hessian there.
+    separating : ndarray (p,) or None
+        Direction of the coefficients in which the likelihood has no maximum, where the model was
+        fitted all the same.
 
     See Also
     --------
@@ -68,6 +76,7 @@ class GeneralizedFit(GeneralizedAnswers):
     vcov_parameters: Array
     problem: JointLikelihood
     found: Minimum[JointEvaluation]
+    separating: Array | None = None
 
     # --- what the linear model has too
 
@@ -88,6 +97,9 @@ class GeneralizedFit(GeneralizedAnswers):
                     "The dispersion is at its limit: the data show no variation beyond that of "
                     "the plain family."
                 )
+        if self.separating is not None:
+            endless = listed(self.names[k] for k in np.flatnonzero(self.separating))
+            lines.append(f"Separated: no finite estimate of {endless}; its size means nothing.")
         if self.problem.prior_sd is not None:
             lines.append(f"Normal prior on the coefficients, sd {self.problem.prior_sd:g}")
         if self.problem.penalty is not None:
@@ -132,6 +144,7 @@ class GeneralizedFit(GeneralizedAnswers):
             names=names,
             prior_sd=self.problem.prior_sd,
             penalty=self.problem.penalty,
+            separation="error" if self.separating is None else "warn",
         )
 
     @property
@@ -189,6 +202,7 @@ def fit_generalized(
     start: ArrayLike | None = None,
     rows: ArrayLike | None = None,
     standard_errors: bool = True,
+    separation: OnSeparation = "error",
 ) -> GeneralizedFit:
     """Fit a generalised linear mixed model to arrays; pandas is not imported.
 
@@ -207,7 +221,7 @@ def fit_generalized(
     standard_errors : bool
         False leaves standard errors out (nan), and the check of Laplace's approximation: half the
         time, for a picture that follows a slider.
-    family, link, nagq, weights, offset, names, prior_sd, penalty
+    family, link, nagq, weights, offset, names, prior_sd, penalty, separation
         As in `glmm`.
 
     Raises
@@ -235,11 +249,14 @@ def fit_generalized(
         raise DataError(f"prior_sd is a positive number, not {prior_sd!r}.")
     if penalty not in (None, "firth"):
         raise DataError(f"There is no penalty {penalty!r}: choose 'firth' or None.")
+    if separation not in ("error", "warn"):
+        raise DataError(f"separation is 'error' or 'warn', not {separation!r}.")
     problem = JointLikelihood(kind, y, X, terms, w, o, nagq, names, prior_sd, penalty)
     return _estimate(
         problem,
         start,
         standard_errors,
+        refuse=separation == "error",
         y=y,
         X=X,
         names=names,
@@ -250,13 +267,18 @@ def fit_generalized(
 
 
 def _estimate(
-    problem: JointLikelihood, start: ArrayLike | None, standard_errors: bool, **arrays: Any
+    problem: JointLikelihood,
+    start: ArrayLike | None,
+    standard_errors: bool,
+    refuse: bool,
+    **arrays: Any,
 ) -> GeneralizedFit:
     """Maximise the likelihood, refuse what has no maximum, and make a fit of what was found."""
     kind, vector = problem.family, problem.vector
     free = problem.prior_sd is None and problem.penalty is None and start is None
+    direction = None
     if free:
-        _refuse_separated(problem, problem.fixed_start_runs_away())
+        direction = _separating(problem, problem.fixed_start_runs_away(), refuse)
     first = None if start is None else np.asarray(start, dtype=float)
     found = problem.maximise(first, prove=standard_errors)
     at = found.at.marginal
@@ -264,9 +286,11 @@ def _estimate(
     theta, beta, dispersion = vector.split(x)
     vcov = vector.covariance_to_user(covariance(found.hessian))
     vcov_beta = vcov[vector.of_beta, vector.of_beta]
-    if free:
+    if free and direction is None:
         unknown = standard_errors and not np.isfinite(np.diag(vcov_beta)).all()
-        _refuse_separated(problem, unknown or problem.is_far(beta))
+        direction = _separating(problem, unknown or problem.is_far(beta), refuse)
+    if direction is not None:
+        vcov_beta += _ENDLESS**2 * np.outer(direction, direction)
     if not at.finite:
         raise DataError(
             f"The likelihood of a {kind.name} model with {kind.link.name} link could not be "
@@ -296,6 +320,7 @@ def _estimate(
         family=kind.name,
         link=kind.link.name,
         nagq=problem.nagq,
+        separating=direction,
     )
 
 
@@ -308,14 +333,14 @@ def _unknown(vector: ParameterVector, x: Array, vcov: Array) -> bool:
     return not known.all()
 
 
-def _refuse_separated(problem: JointLikelihood, suspected: bool) -> None:
+def _separating(problem: JointLikelihood, suspected: bool, refuse: bool) -> Array | None:
     if not suspected:
-        return
-    from mixedlab.inference.separation import SeparationError, runaway, separating_direction
+        return None
+    from mixedlab.inference.separation import refuse_or_warn
 
-    direction = separating_direction(problem.family, problem.y, problem.X, problem.weights)
-    if direction is not None:
-        raise SeparationError(runaway(direction, problem.names))
+    return refuse_or_warn(
+        problem.family, problem.y, problem.X, problem.weights, problem.names, refuse
+    )
 
 
 def _check_random_part(

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 import mixedlab as ml
-from mixedlab.inference.separation import SeparationError
+from mixedlab.inference.separation import SeparationError, SeparationWarning
 
 
 @pytest.fixture
@@ -113,3 +113,63 @@ def test_the_likelihood_really_grows_along_the_direction(coral):
     d = np.array([found.signs.get(name, 0) for name in design.names], dtype=float)
     value = [family("binomial").loglik(design.y, design.X @ (t * d)).sum() for t in (1, 5, 20)]
     assert value[0] < value[1] < value[2]
+
+
+@pytest.fixture
+def rare():
+    """33 events in 1 675 rows, and a level without one: glmer fits it with a huge coefficient."""
+    rng = np.random.default_rng(5)
+    ward = rng.integers(0, 40, 1675)
+    unit = rng.choice(["day", "night", "intensive"], 1675, p=[0.6, 0.35, 0.05])
+    df = pd.DataFrame({"ward": ward, "unit": unit, "x": rng.normal(size=1675)})
+    risk = rng.normal(0, 0.8, 40)[ward] + 0.7 * df["x"] + rng.gumbel(size=1675)
+    order = np.argsort(-risk.where(df["unit"] != "intensive", -np.inf))
+    return df.assign(fell=np.isin(np.arange(1675), order[:33]).astype(int))
+
+
+def test_a_separated_model_is_fitted_all_the_same_where_asked(rare):
+    formula = "fell ~ x + C(unit) + (1 | ward)"
+    with pytest.raises(SeparationError, match=r"separation='warn' fits all the same") as caught:
+        ml.glmm(formula, rare)
+    assert rare["fell"].sum() == 33
+    with pytest.warns(SeparationWarning, match="mean nothing") as warned:
+        fit = ml.glmm(formula, rare, separation="warn")
+    for remedy in ("prior_sd=2.5", "penalty='firth'", "joining levels"):
+        assert remedy in str(caught.value)
+        assert remedy in str(warned[0].message)
+    (huge,) = [name for name in fit.names if "intensive" in name]
+    assert fit.fixef[huge] < -10
+    assert fit.se[huge] > 1000  # no test, no interval takes it for an estimate
+    assert "no finite estimate of C(unit)[T.intensive]" in str(fit.summary())
+
+
+def test_the_other_coefficients_are_those_without_the_level(rare):
+    with pytest.warns(SeparationWarning):
+        fit = ml.glmm("fell ~ x + C(unit, Treatment('day')) + (1 | ward)", rare, separation="warn")
+    rest = rare[rare["unit"] != "intensive"]
+    part = ml.glmm("fell ~ x + C(unit) + (1 | ward)", rest)
+    kept = [k for k, name in enumerate(fit.names) if "intensive" not in name]
+    np.testing.assert_allclose(fit.beta[kept], part.beta, rtol=1e-4)
+    np.testing.assert_allclose(np.sqrt(np.diag(fit.vcov_beta))[kept], part.se, rtol=1e-3)
+    np.testing.assert_allclose(fit.loglik, part.loglik, atol=1e-5)
+
+
+def test_a_separated_fit_is_refitted_with_the_warning(rare):
+    with pytest.warns(SeparationWarning):
+        fit = ml.glmm("fell ~ x + unit + (1 | ward)", rare, separation="warn")
+    with pytest.warns(SeparationWarning):
+        again = fit.refit(fit.y)
+    np.testing.assert_allclose(again.loglik, fit.loglik, atol=1e-6)
+
+
+def test_separation_is_one_of_two_words(rare):
+    with pytest.raises(ValueError, match="'error' or 'warn', not 'ignore'"):
+        ml.glmm("fell ~ x + (1 | ward)", rare, separation="ignore")
+
+
+@pytest.mark.parametrize("scale", [1.0, 1e6, 1e-6])
+def test_rare_events_alone_are_not_separation(rare, scale):
+    """Many rows, few events, covariates of any unit: the solver's tolerance adds up to nothing."""
+    df = rare[rare["unit"] != "intensive"].assign(x=lambda d: scale * (d["x"] + 3))
+    assert not ml.check_separation("fell ~ x + unit + I(x**2)", df)
+    assert ml.glmm("fell ~ x + unit + (1 | ward)", df).converged
