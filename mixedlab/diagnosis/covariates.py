@@ -19,8 +19,9 @@ Array = NDArray[np.float64]
 
 # Spread of a column over its size below which products with it lose half their digits.
 _FAR_FROM_ZERO = 1e-6
-# Least share of a column's variance between groups, and within them, for it to have two slopes.
-_SHARE = 0.01
+# Least share of a column's variance between groups, and within them, for it to have two slopes;
+# and how much more its group means must vary than those of rows dealt out at random.
+_SHARE, _MORE_THAN_CHANCE = 0.01, 2.0
 # Distance and standard error, in the unit of a typical value of the column, that look endless.
 _FAR, _LOOSE = 6.0, 10.0
 
@@ -61,16 +62,9 @@ def separation(fit: MixedModel) -> list[Finding]:
     if direction is None:
         return []
     found = runaway(direction, fit.names)
-    about = ", ".join(found.coefficients)
+    about, what = ", ".join(found.coefficients), found.what.removeprefix("Separation: ")
     names_levels = "ml.check_separation(formula, data) names the levels."
-    return [
-        Finding(
-            "separated",
-            about,
-            found.what.removeprefix("Separation: "),
-            f"{REMEDIES} {names_levels}",
-        )
-    ]
+    return [Finding("separated", about, what, f"{REMEDIES} {names_levels}")]
 
 
 def two_slopes(fit: MixedModel) -> list[Finding]:
@@ -142,8 +136,10 @@ def _group_means(fit: MixedModel, term: RandomTerm) -> tuple[NDArray[np.intp], A
     )[term.index]
     whole = np.maximum(np.var(fit.X, axis=0), 1e-300)
     between = np.var(means, axis=0) / whole
+    by_chance = (1 - between) * (term.n_levels - 1) / max(fit.n_obs - term.n_levels, 1)
     plain = np.array([":" not in name for name in fit.names])
-    which = np.flatnonzero(plain & (between > _SHARE) & (between < 1 - _SHARE))
+    varies = (between > np.maximum(_SHARE, _MORE_THAN_CHANCE * by_chance)) & (between < 1 - _SHARE)
+    which = np.flatnonzero(plain & varies)
     p = fit.beta.size
     kept = independent_columns(np.column_stack([fit.X, means[:, which]]))
     which = which[kept[kept >= p] - p]

@@ -2,8 +2,8 @@ r"""Groups without which the fixed effects would be others.
 
 Near the estimate, leaving out the rows of group j moves :math:`\hat\beta` by about
 :math:`-C s_j`, with C the covariance of :math:`\hat\beta` and
-:math:`s_j = \sum_{i \in j} x_i\, d\ell_i / d\eta_i` the group's part of the score, which is zero over
-all groups. The groups that this names are then left out in earnest.
+:math:`s_j = \sum_{i \in j} x_i\, d\ell_i / d\eta_i` the group's part of the score, which is zero
+over all groups. The groups that this names are then left out in earnest.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def influential(fit: MixedModel) -> list[Finding]:
 
 def _of_factor(fit: MixedModel, term: RandomTerm) -> list[Finding]:
     se = np.sqrt(np.diag(fit.vcov_beta))
-    # One of J groups moves an estimate by some se / sqrt(J), the farthest by three of these or four.
+    # One of J groups moves an estimate by some se / sqrt(J), the farthest by three or four.
     much = max(1.5, 7.0 / np.sqrt(term.n_levels))
     moves = np.abs(_scores(fit, term) @ fit.vcov_beta) / se
     farthest = np.argsort(moves.max(axis=1))[::-1][:_CANDIDATES]

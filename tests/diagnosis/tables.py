@@ -150,7 +150,7 @@ def _classes_start_anew_alike():
 
 
 def _single_rows():
-    rng, t = _base(10)
+    _, t = _base(10)
     extra = t.iloc[:60].assign(g=[f"alone {k}" for k in range(60)])
     return ml.lmm("y ~ x + (1 | g)", pd.concat([t, extra], ignore_index=True))
 
