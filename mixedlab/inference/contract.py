@@ -119,6 +119,15 @@ class Fit(Protocol):
     """As it was given; empty for a fit from arrays."""
     design: Design | None
     """What the formula made of the table; None for a fit from arrays."""
+    converged: bool
+    """Whether the search ended at a solution."""
+    fitted_by: str
+    """The method of estimation, in words."""
+    n_groups: Mapping[str, int]
+    """Number of levels of each grouping factor."""
+
+    def title(self) -> str:
+        """What kind of model it is, in words."""
 
     @property
     def response_family(self) -> Family:
@@ -180,8 +189,6 @@ class MixedModel(Fit, Protocol):
     """Estimated parameters."""
     reml: bool
     """Whether the criterion is the restricted one."""
-    converged: bool
-    """Whether the search ended at an optimum."""
     singular: bool
     """Whether some combination of random effects has variance zero."""
     layout: Layout

@@ -100,6 +100,7 @@ class Questions(Coefficients):
     tests = Question("tests_of_coefs")
     terms_table = Question("tests_of_terms")
     tidy = Question("tidying")
+    report = Question("paragraph")
     effects_model = Question("effects_model")
     icc = Question("explained")
     r2 = Question("explained")

@@ -31,17 +31,27 @@ def ratio_name(fit: Fit) -> str:
     MixedlabError
         Under a link where it is none of them.
     """
+    if not has_ratios(fit):
+        raise MixedlabError(
+            f"Under the {fit.response_family.link.name} link exp(coefficient) is no ratio: "
+            "exponentiate=True is for links logit (odds), log (rates, means) and cloglog "
+            "(hazards), and for a response log(y)."
+        )
+    return _name(fit)
+
+
+def has_ratios(fit: Fit) -> bool:
+    """Whether ``exp`` of a coefficient is a ratio."""
+    return _name(fit) != ""
+
+
+def _name(fit: Fit) -> str:
     family = fit.response_family
     if family.link.name == "log" and family.name in _COUNTS:
         return "rate ratio"
-    if family.link.name in _UNDER:
-        return _UNDER[family.link.name]
     if family.link.name == "identity" and _LOG.match(fit.formula):
         return "ratio of geometric means"
-    raise MixedlabError(
-        f"Under the {family.link.name} link exp(coefficient) is no ratio: exponentiate=True is for "
-        "links logit (odds), log (rates, means) and cloglog (hazards), and for a response log(y)."
-    )
+    return _UNDER.get(family.link.name, "")
 
 
 def exponentiated(

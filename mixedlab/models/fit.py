@@ -217,6 +217,11 @@ class MixedFit(Refitting, Questions):
         """
         return summary_of(self, exponentiate)
 
+    @property
+    def fitted_by(self) -> str:
+        """The method of estimation, in words."""
+        return "REML" if self.reml else self.likelihood_kind.method
+
     def title(self) -> str:
         """What kind of model it is, in words."""
         return "Mixed model"

@@ -10,7 +10,6 @@ from mixedlab.inference.tidying import coefficients_table
 
 def summary_of(fit: Any, exponentiate: bool) -> Summary:
     """Estimates as tables: criterion, random effects, fixed effects with their tests."""
-    method = "REML" if fit.reml else "maximum likelihood"
     lines = [f"Formula: {fit.formula}"] if fit.formula else []
     groups = ", ".join(f"{name} {count}" for name, count in fit.n_groups.items())
     lines.append(f"Rows: {fit.n_obs}" + (f"; groups: {groups}" if groups else ""))
@@ -28,4 +27,4 @@ def summary_of(fit: Any, exponentiate: bool) -> Summary:
     random = fit.varcorr.rename(columns={"vcov": "variance", "sdcor": "sd or correlation"})
     random = random.fillna({"var1": "", "var2": ""}).set_index("group")
     tables = {"Random effects": random, "Fixed effects": fixed}
-    return Summary(f"{fit.title()} by {method}", lines, tables)
+    return Summary(f"{fit.title()} by {fit.fitted_by}", lines, tables)

@@ -83,6 +83,7 @@ QUESTIONS: dict[str, Question] = {
     "tests": lambda fit, name: fit.tests(),
     "tests by Kenward and Roger": lambda fit, name: fit.tests(df="kenward-roger"),
     "ratios": lambda fit, name: fit.confint(exponentiate=True),
+    "report": lambda fit, name: fit.report(),
     "tidy": lambda fit, name: fit.tidy(),
     "tests of terms": lambda fit, name: fit.terms_table(),
     "tests of terms, type I": lambda fit, name: fit.terms_table(1, df="wald"),

@@ -337,6 +337,18 @@ class GEEFit(Questions):
         """
         return super().predict(newdata, kind, scale, interval, new_levels, level)
 
+    @property
+    def fitted_by(self) -> str:
+        """The method of estimation, in words."""
+        errors = "robust standard errors" + (f" ({self.small_sample})" if self.small_sample else "")
+        how = f"{self.working.name} working correlation, {errors}"
+        return f"generalised estimating equations ({how})"
+
+    def title(self) -> str:
+        """What kind of model it is, in words."""
+        kind = self.response_family
+        return f"Marginal model ({kind.name} with {kind.link.name} link)"
+
     def summary(self, exponentiate: bool = False) -> Summary:
         """Coefficients with robust standard errors, and the working correlation."""
         sizes = self.working.clusters.sizes

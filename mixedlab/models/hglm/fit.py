@@ -321,9 +321,13 @@ class HierarchicalFit(MixedFit):
         lines = list(made.lines)
         about = [f"Model: {self.model}", f"Likelihood: {self.estimates.how}"]
         lines[bool(self.formula) : bool(self.formula)] = about
-        by = "h-likelihood" if self.method == "h-likelihood" else "maximum likelihood"
         tables = {**made.tables, "Dispersions (logarithms)": self.dispersion_coefs}
-        return Summary(f"{self.title()} by {by}", lines, tables)
+        return Summary(made.title, lines, tables)
+
+    @property
+    def fitted_by(self) -> str:
+        """The method of estimation, in words."""
+        return "h-likelihood" if self.method == "h-likelihood" else "maximum likelihood"
 
     def title(self) -> str:  # noqa: D102  (as in MixedFit)
         return "Hierarchical generalised linear model"
