@@ -1,9 +1,10 @@
-"""Fetch what the published site serves itself: Pyodide, its numeric packages, MathJax.
+"""Fetch what the published site serves itself: Pyodide, its packages, MathJax, the editor.
 
 Nothing of this is committed. Everything is downloaded once into a cache
 (``$MIXEDLAB_CACHE``, else ``~/.cache/mixedlab``) and checked against a digest before it is used:
-npm packages against the sha512 below, Pyodide's wheels against the sha256 in Pyodide's own
-``pyodide-lock.json``. Run this file to fill the cache.
+npm packages against the sha512 below or in ``editor/package-lock.json``, Pyodide's wheels against
+the sha256 in Pyodide's own ``pyodide-lock.json``. Packages of pure Python are taken from the
+environment that builds the book. Run this file to fill the cache.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import hashlib
+import importlib.metadata
 import json
 import os
 import shutil
@@ -19,6 +21,7 @@ import sys
 import tempfile
 import urllib.error
 import urllib.request
+import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -42,16 +45,31 @@ NPM_PACKAGES = {
 }
 # What drives Firefox in the tests, with what it needs in turn; nothing of it is in the site.
 FIREFOX_DRIVER = "puppeteer-core@25.16.0"
-# The packages that a lab may import, each with what it needs in turn.
+# The packages that a lab or a reader may import, each with what it needs in turn.
 ENGINE_PACKAGES = {
     "numpy": ("numpy",),
     "scipy": ("scipy",),
     "pandas": ("pandas", "python-dateutil", "six", "pytz"),
+    "matplotlib": (
+        "matplotlib",
+        "contourpy",
+        "cycler",
+        "kiwisolver",
+        "packaging",
+        "pillow",
+        "pyparsing",
+        "python-dateutil",
+        "six",
+    ),
 }
+# Packages of pure Python that Pyodide does not have, as the book's own environment has them.
+PURE_PACKAGES = {"formulaic": ("formulaic", "interface-meta", "narwhals", "wrapt")}
+PURE_FILES = {".py", ".json", ".typed"}
 OFFICIAL_RELEASE = f"https://cdn.jsdelivr.net/pyodide/v{PYODIDE}/full/"
 # This package carries Pyodide's wheels unchanged, for networks that reach only package indexes.
 WHEEL_CARRIER = "open-webui==0.12.4"
 PACKER = Path(__file__).with_name("pack.mjs")
+EDITOR = Path(__file__).with_name("editor")
 CORE_FILES = ("pyodide.mjs", "pyodide.asm.mjs", "pyodide.asm.wasm", "python_stdlib.zip")
 
 
@@ -245,22 +263,61 @@ def engine_packages(names: Sequence[str]) -> dict[str, Path]:
     return archives
 
 
+def pure_packages(name: str) -> Path:
+    """Return the archive of a package of pure Python, with those that it needs."""
+    found = [importlib.metadata.distribution(each) for each in PURE_PACKAGES[name]]
+    recipe = hashlib.sha256(PACKER.read_bytes())
+    recipe.update(repr([(each.name, each.version) for each in found]).encode())
+    target = cache_dir() / f"pure-{PYODIDE}-{recipe.hexdigest()[:8]}" / name
+    with filled_once(target) as work:
+        if work:
+            say(f"compiling {name} for the browser ...")
+            wheel = work / f"{name}.zip"
+            with zipfile.ZipFile(wheel, "w") as file:
+                for path in (path for each in found for path in each.files or ()):
+                    if path.suffix in PURE_FILES or path.name == "METADATA":
+                        file.write(path.locate(), str(path))
+            node(PACKER, npm_package("pyodide"), work / f"{name}.tar.gz", name, wheel)
+            wheel.unlink()
+    return target / f"{name}.tar.gz"
+
+
+def editor() -> Path:
+    """Return the code editor of the pages as one module, bundled from the versions locked."""
+    digest = hashlib.sha256(b"".join(file.read_bytes() for file in sorted(EDITOR.iterdir())))
+    target = cache_dir() / "editor" / digest.hexdigest()[:16]
+    with filled_once(target) as work:
+        if work:
+            say("bundling the code editor ...")
+            with tempfile.TemporaryDirectory(dir=cache_dir()) as scratch:
+                place = Path(scratch) / "editor"
+                shutil.copytree(EDITOR, place)
+                node("ci", "--ignore-scripts", "--no-audit", "--no-fund", program="npm", cwd=place)
+                bundler = place / "node_modules" / "esbuild-wasm" / "bin" / "esbuild"
+                options = ("--bundle", "--minify", "--format=esm", "--legal-comments=eof")
+                node(bundler, "editor.js", *options, f"--outfile={work / 'editor.js'}", cwd=place)
+    return target / "editor.js"
+
+
 def _with_dependencies(name: str) -> tuple[str, ...]:
     base = () if name == "numpy" else ENGINE_PACKAGES["numpy"]
     return (*base, *ENGINE_PACKAGES[name])
 
 
-def pack_mixedlab(package: Path) -> Path:
-    """Return the archive of the mixedlab package, compiled for the browser."""
+def pack_mixedlab(package: Path, part: str = "mixedlab") -> Path:
+    """Return an archive of the mixedlab package, compiled for the browser.
+
+    ``part`` is ``"mixedlab"``, all that labs and models need, or ``"exercises"``, the rest.
+    """
     digest = hashlib.sha256(PACKER.read_bytes())
     files = [f for f in sorted(package.rglob("*")) if f.is_file() and "__pycache__" not in f.parts]
     for file in files:
         digest.update(str(file.relative_to(package)).encode() + b"\0" + file.read_bytes())
-    target = cache_dir() / "mixedlab-archives" / digest.hexdigest()[:16]
+    target = cache_dir() / f"{part}-archives" / digest.hexdigest()[:16]
     with filled_once(target) as work:
         if work:
-            node(PACKER, npm_package("pyodide"), work / "mixedlab.tar.gz", "mixedlab", package)
-    return target / "mixedlab.tar.gz"
+            node(PACKER, npm_package("pyodide"), work / f"{part}.tar.gz", part, package)
+    return target / f"{part}.tar.gz"
 
 
 def fetch_all() -> None:
@@ -268,6 +325,9 @@ def fetch_all() -> None:
     for name in NPM_PACKAGES:
         npm_package(name)
     engine_packages(tuple(ENGINE_PACKAGES))
+    for name in PURE_PACKAGES:
+        pure_packages(name)
+    editor()
     say(f"all there, in {cache_dir()}")
 
 

@@ -18,7 +18,7 @@ for (const input of inputs) {
   if (fs.statSync(input).isDirectory()) {
     py.FS.mkdirTree("/input");
     py.FS.mount(py.FS.filesystems.NODEFS, { root: path.resolve(input) }, "/input");
-    py.runPython(`import shutil; shutil.copytree("/input", "${site}/${name}")`);
+    py.runPython(`import shutil; shutil.copytree("/input", "${site}/mixedlab")`);
   } else {
     py.unpackArchive(new Uint8Array(fs.readFileSync(input)), "whl", { extractDir: site });
   }
@@ -32,8 +32,9 @@ import gzip, importlib.util, io, pathlib, py_compile, sys, tarfile
 site = pathlib.Path(site)
 importlib.invalidate_caches()
 
-# Folders that no lab can reach, and files that only a compiler or a person reads.
+# Folders that no page can reach, and files that only a compiler or a person reads.
 UNUSED = {"tests", "_examples", "include", "__pycache__", "_precompute", "front", "exercises"}
+UNUSED |= {"sample_data", "afm", "pdfcorefonts", "web_backend", "images"}
 UNREAD = {".pyi", ".pyx", ".pxd", ".h", ".hpp", ".c", ".cpp", ".f", ".a", ".lib", ".md", ".txt"}
 # scipy is large: keep the subpackages that these bring with them.
 SCIPY_REACHED_FROM = (
@@ -54,6 +55,8 @@ scipy_parts = subpackages_of_scipy() if name == "scipy" else set()
 
 def wanted(path):
     parts = path.relative_to(site).parts
+    if name == "exercises":  # what the archive of mixedlab leaves out
+        return path.suffix == ".py" and parts[:2] == ("mixedlab", "exercises")
     if not path.is_file() or parts[0] in others or UNUSED & set(parts):
         return False
     if parts[0].endswith(".dist-info"):
@@ -77,7 +80,7 @@ def members():
         inside = str(path.relative_to(site))
         if path.suffix != ".py":
             yield inside, path.read_bytes()
-        elif name == "mixedlab":  # its labs are found by their source
+        elif name in ("mixedlab", "exercises"):  # its labs and chapters are found by their source
             yield inside, path.read_bytes()
             yield importlib.util.cache_from_source(inside), compiled(path, inside)
         else:
