@@ -78,13 +78,6 @@ class Result:
         return {"text/plain": str(self), "text/html": html, RECORD: asdict(self)}
 
 
-class Blank(MixedlabError):
-    """Raised in a notebook at an unanswered blank, so that "Run all" stops there."""
-
-    def _render_traceback_(self) -> list[str]:
-        return [str(self)]
-
-
 def check(exercise: str, answer: Any = ...) -> Result:
     """Check the answer to an exercise of the book.
 
@@ -94,7 +87,7 @@ def check(exercise: str, answer: Any = ...) -> Result:
         ``"3.2"``: chapter and number.
     answer
         A number, a word or a fit, as the exercise asks. Without one (``...``) the question is
-        repeated; in a notebook "Run all" stops there.
+        repeated, and what comes after it runs on.
 
     Returns
     -------
@@ -109,9 +102,7 @@ def check(exercise: str, answer: Any = ...) -> Result:
     """
     task = find(exercise)
     if answer is ...:
-        blank = Result(task.id, task.title, None, task.question)
-        _stop_in_a_notebook(blank)
-        return blank
+        return Result(task.id, task.title, None, task.question)
     given = _written(answer)
     try:
         verdict = task.judge(answer)
@@ -165,15 +156,3 @@ def of_chapter(number: int) -> dict[str, Exercise]:
 def _written(answer: Any) -> str:
     text = repr(answer)
     return text if len(text) <= 200 else f"{text[:197]}..."
-
-
-def _stop_in_a_notebook(blank: Result) -> None:
-    try:
-        from IPython import get_ipython
-        from IPython.display import display
-    except ImportError:
-        return
-    shell = get_ipython()
-    if shell is not None and hasattr(shell, "kernel"):
-        display(blank)
-        raise Blank(f"{blank.exercise} is still blank: put your answer in place of the dots.")

@@ -63,7 +63,9 @@ ENGINE_PACKAGES = {
     ),
 }
 # Packages of pure Python that Pyodide does not have, as the book's own environment has them.
-PURE_PACKAGES = {"formulaic": ("formulaic", "interface-meta", "narwhals", "wrapt")}
+PURE_PACKAGES = {
+    "formulaic": ("formulaic", "interface-meta", "narwhals", "typing-extensions", "wrapt")
+}
 PURE_FILES = {".py", ".json", ".typed"}
 OFFICIAL_RELEASE = f"https://cdn.jsdelivr.net/pyodide/v{PYODIDE}/full/"
 # This package carries Pyodide's wheels unchanged, for networks that reach only package indexes.

@@ -1,7 +1,7 @@
 """Make the built site serve all that it needs itself, under a strict content policy.
 
-After the build: MathJax, Pyodide and the labs' scripts are copied in, inline scripts become
-files, and each page states the policy that it was built for.
+After the build: MathJax, Pyodide, the scripts of the labs and of practice are copied in, inline
+scripts become files, and each page states the policy that it was built for.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import assets
+import practice
 from sphinx.application import Sphinx
 from sphinx.util import logging
 
@@ -38,6 +39,7 @@ POLICY = "; ".join(
 )
 MATHJAX_FILES = ("tex-mml-chtml.js", "output/chtml/fonts/woff-v2", "input/tex/extensions")
 FRONT = front_end.FOLDER
+PRACTICE = Path(__file__).parents[1] / "_practice"
 ENGINE_FOLDER = f"pyodide-{assets.PYODIDE}"
 EXECUTABLE = {"", "text/javascript", "application/javascript"}
 SCRIPT = re.compile(r"<script(?P<attributes>[^>]*)>(?P<body>.*?)</script>", re.DOTALL)
@@ -69,7 +71,7 @@ def copy_mathjax(static: Path) -> None:
             shutil.copyfile(origin, goal)
 
 
-def copy_engine(static: Path, packages: set[str]) -> dict[str, dict[str, Any]]:
+def copy_engine(static: Path) -> dict[str, dict[str, Any]]:
     """Copy Pyodide and the packages' archives; return the archives' addresses and sizes.
 
     Every name holds a version or a digest: a host may let browsers keep these files for ever.
@@ -78,8 +80,10 @@ def copy_engine(static: Path, packages: set[str]) -> dict[str, dict[str, Any]]:
     folder.mkdir(parents=True, exist_ok=True)
     for name in assets.CORE_FILES:
         shutil.copyfile(assets.npm_package("pyodide") / name, folder / name)
-    archives = {**assets.engine_packages(sorted(packages))}
-    archives["mixedlab"] = assets.pack_mixedlab(Path(mixedlab.__file__).parent)
+    archives = assets.engine_packages(tuple(assets.ENGINE_PACKAGES))
+    archives |= {name: assets.pure_packages(name) for name in assets.PURE_PACKAGES}
+    for part in ("mixedlab", "exercises"):
+        archives[part] = assets.pack_mixedlab(Path(mixedlab.__file__).parent, part)
     placed = {}
     for name, archive in archives.items():
         content = archive.read_bytes()
@@ -89,19 +93,24 @@ def copy_engine(static: Path, packages: set[str]) -> dict[str, dict[str, Any]]:
     return placed
 
 
-def copy_front(static: Path, archives: Mapping[str, Mapping[str, Any]]) -> str:
-    """Copy the labs' scripts and styles into a folder named by their content; return its name."""
+def copy_front(static: Path, archives: Mapping[str, Any], chapters: Mapping[str, Any]) -> str:
+    """Copy the scripts and styles of labs and practice into a folder named by their content.
+
+    Returns the folder's name.
+    """
     pyodide = assets.npm_package("pyodide")
     site = {
         "ENGINE": f"../{ENGINE_FOLDER}/",
         "CORE": [{"file": f, "size": (pyodide / f).stat().st_size} for f in assets.CORE_FILES],
         "LOCK_INFO": assets.pyodide_lock()["info"],
         "ARCHIVES": archives,
+        "CHAPTERS": chapters,
+        "NAMES": practice.names(),
     }
     lines = [f"export const {name} = {json.dumps(value)};\n" for name, value in site.items()]
     files = {"site.js": "// Written at build time.\n" + "".join(lines)}
-    for file in sorted(FRONT.iterdir()):
-        if file.suffix in {".js", ".css"}:
+    for file in (*sorted(FRONT.iterdir()), *sorted(PRACTICE.iterdir()), assets.editor()):
+        if file.suffix in {".js", ".css", ".py"}:
             files[file.name] = file.read_text("utf-8")
     digest = hashlib.sha256(json.dumps(files).encode()).hexdigest()[:12]
     folder = static / f"labs-{digest}"
@@ -129,6 +138,15 @@ def head_of_lab_page(front: str, root: str, packages: set[str]) -> str:
     )
 
 
+def head_of_page(front: str, root: str) -> str:
+    """Return the head's lines that every page has: the reader's progress, cells and exercises."""
+    folder = f"{root}_static/{front}/"
+    return (
+        f'<link rel="stylesheet" href="{folder}practice.css">'
+        f'<script type="module" async src="{folder}practice.js"></script>'
+    )
+
+
 def externalise_scripts(html: str, static: Path, root: str) -> str:
     """Turn inline scripts into files of the site, named by their content."""
 
@@ -149,6 +167,7 @@ def finish_page(path: Path, out: Path, front: str) -> None:
     root = "../" * (len(path.relative_to(out).parts) - 1)
     html = path.read_text("utf-8")
     head = f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">'
+    head += head_of_page(front, root)
     if "data-ml-host=" in html:
         head += head_of_lab_page(front, root, packages_needed(html))
     # After the character set, which must stand within a page's first bytes.
@@ -178,11 +197,10 @@ def finish_site(app: Sphinx, error: Exception | None) -> None:
     out = Path(app.outdir)
     static = out / "_static"
     pages = sorted(p for p in out.rglob("*.html") if "_static" not in p.parts)
-    packages = {name for page in pages for name in packages_needed(page.read_text("utf-8"))}
     copy_mathjax(static)
     for old in (*static.glob("labs-*"), *static.glob("pyodide-*")):
         shutil.rmtree(old)
-    front = copy_front(static, copy_engine(static, packages))
+    front = copy_front(static, copy_engine(static), practice.chapters(app))
     for page in pages:
         finish_page(page, out, front)
     copy_starters(out)

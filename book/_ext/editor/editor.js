@@ -15,11 +15,11 @@ import { tags } from "@lezer/highlight";
 
 // Colours come from the page's style, which knows light and dark.
 const colours = HighlightStyle.define([
-  { tag: [tags.keyword, tags.operatorKeyword, tags.controlKeyword], class: "ml-keyword" },
-  { tag: [tags.string, tags.special(tags.string)], class: "ml-string" },
-  { tag: [tags.number, tags.bool, tags.null], class: "ml-number" },
-  { tag: tags.comment, class: "ml-comment" },
-  { tag: [tags.function(tags.variableName), tags.function(tags.propertyName)], class: "ml-function" },
+  { tag: [tags.keyword, tags.operatorKeyword, tags.controlKeyword], class: "mp-keyword" },
+  { tag: [tags.string, tags.special(tags.string)], class: "mp-string" },
+  { tag: [tags.number, tags.bool, tags.null], class: "mp-number" },
+  { tag: tags.comment, class: "mp-comment" },
+  { tag: [tags.function(tags.variableName), tags.function(tags.propertyName)], class: "mp-function" },
 ]);
 
 /**
@@ -48,7 +48,6 @@ export function openEditor(place, { text, label, describedBy, selection, run, le
         pythonLanguage.data.of({ autocomplete: complete }),
         autocompletion({ icons: false }),
         syntaxHighlighting(colours),
-        EditorView.lineWrapping,
         EditorView.contentAttributes.of({ "aria-label": label, "aria-describedby": describedBy }),
         EditorView.updateListener.of((update) => update.docChanged && changed(update.state.doc.toString())),
         Prec.highest(keymap.of(keys)),

@@ -4,11 +4,9 @@
 // one page where the browser has no shared ones. A page says {open: packages} once and then
 // {to, message} for each request of a lab; it gets {status} and {to, answer} back.
 
-import { gunzip, install } from "./archive.js";
-import { ARCHIVES, CORE, ENGINE, LOCK_INFO } from "./site.js";
-
-const STALLED_AFTER = 30_000; // ms without a byte
-const here = (path) => new URL(path, import.meta.url).href;
+import { install } from "./archive.js";
+import { ask, explain, forget, onProgress, startPython } from "./python.js";
+import { ARCHIVES } from "./site.js";
 
 // ---------------------------------------------------------------- what the readers are told
 
@@ -20,94 +18,12 @@ function tell(phase, text, fraction) {
   for (const port of waiting) port.postMessage({ status: latest });
 }
 
-function explain(error) {
-  // Of Python's errors, the last line: the rest is for programmers, in the console.
-  const text = String(error?.message ?? error).trim().split("\n").at(-1);
-  console.warn(error);
-  if (/WebAssembly|wasm-unsafe-eval/i.test(text)) {
-    return "This page may not run WebAssembly here, and Python needs it.";
-  }
-  return `Python could not be loaded. ${text}`;
-}
-
-// ---------------------------------------------------------------- downloads, with progress
-
-const fetchAnything = self.fetch;
-const progress = { done: 0, total: 0 };
-
-function count(bytes) {
-  progress.done += bytes;
-  const megabytes = (n) => (n / 1e6).toFixed(1);
-  const done = Math.min(progress.done, progress.total);
-  const text = `Downloading Python: ${megabytes(done)} of ${megabytes(progress.total)} MB`;
-  tell("download", text, done / progress.total);
-}
-
-/** Fetch a file of the site, counting its bytes; rejects with what the reader should know. */
-async function download(path, size) {
-  const name = path.split("/").at(-1);
-  progress.total += size;
-  const stop = new AbortController();
-  let timer;
-  const alive = () => {
-    clearTimeout(timer);
-    timer = setTimeout(() => stop.abort(new Error(`${name} has stalled.`)), STALLED_AFTER);
-  };
-  alive();
-  const response = await fetchAnything(here(path), { signal: stop.signal }).catch((error) => {
-    throw new Error(`${name} cannot be reached. Is the connection gone? (${error.message})`);
-  });
-  if (!response.ok) throw new Error(`${name} is missing from the site (${response.status}).`);
-  const counter = new TransformStream({
-    transform(piece, out) {
-      alive();
-      count(piece.length);
-      out.enqueue(piece);
-    },
-    flush: () => clearTimeout(timer),
-  });
-  return new Response(response.body.pipeThrough(counter), { headers: response.headers });
-}
+onProgress((text, share) => tell("download", text, share));
 
 // ---------------------------------------------------------------- Python
 
-const SMALLEST_MODULE = new Uint8Array([0, 97, 115, 109, 1, 0, 0, 0]);
-
 let python = null; // promise of Pyodide
-const archives = new Map(); // package -> promise of its archive
 const installed = new Set();
-
-/** Start Pyodide, whose own files come through `download`, so that they are counted too. */
-async function startPython() {
-  await WebAssembly.compile(SMALLEST_MODULE); // where it may not run, Pyodide would wait for ever
-  const ours = new Map(CORE.map(({ file, size }) => [here(ENGINE + file), size]));
-  const failure = Promise.withResolvers();
-  self.fetch = (input, options) => {
-    const url = input.url ?? String(input);
-    if (!ours.has(url)) return fetchAnything(input, options);
-    const answer = download(url, ours.get(url));
-    answer.catch(failure.reject); // Pyodide itself would wait for ever
-    return answer;
-  };
-  const { loadPyodide } = await import(here(`${ENGINE}pyodide.mjs`));
-  // No package is listed in the lock: nothing is ever looked up elsewhere.
-  const lockFileContents = { info: LOCK_INFO, packages: {} };
-  return Promise.race([loadPyodide({ indexURL: here(ENGINE), lockFileContents }), failure.promise]);
-}
-
-/** Begin to download a package's archive, if it is not there or on its way. */
-function ask(name) {
-  if (!archives.has(name)) {
-    const { file, size } = ARCHIVES[name];
-    // The browser decompresses on a thread of its own, while Python starts on this one.
-    const archive = download(file, size)
-      .then((response) => response.arrayBuffer())
-      .then((bytes) => gunzip(new Uint8Array(bytes)));
-    archive.catch(() => archives.delete(name)); // a second try asks again
-    archives.set(name, archive);
-  }
-  return archives.get(name);
-}
 
 /** Have these packages installed; gives the function that answers a message. */
 async function open(packages) {
@@ -118,7 +34,7 @@ async function open(packages) {
   for (const [i, name] of missing.entries()) {
     install(pyodide, await asked[i]);
     installed.add(name);
-    archives.delete(name);
+    forget(name);
   }
   tell("start", "Starting Python ...", 1);
   return pyodide.runPython("from mixedlab.labs.kit.protocol import answer_json; answer_json");
