@@ -14,7 +14,7 @@ from sphinx.transforms.post_transforms import SphinxPostTransform
 import mixedlab as ml
 
 PROGRESS = (
-    '<div class="mp-progress" data-ml="progress"><p><a href="#exercises">Exercises</a>: '
+    '<div class="mp-progress" data-ml="practice-progress"><p><a href="#exercises">Exercises</a>: '
     '<span data-ml="progress-text">{count} at the end of this chapter.</span> '
     "<small>Kept on this device only.</small></p>"
     '<button type="button" data-ml="take" disabled>Take my work with me</button>'

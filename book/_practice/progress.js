@@ -34,7 +34,7 @@ function showInSidebar() {
 
 function showAtHead(head, exercises) {
   const [solved, seen, tried] = ["solved", "seen", "tried"].map((state) => count(exercises, state));
-  const parts = [`${solved} of ${exercises.length} exercises solved`];
+  const parts = [`${solved} of ${exercises.length} solved`];
   if (seen) parts.push(`${seen} seen`);
   if (tried) parts.push(`${tried} begun`);
   head.querySelector("[data-ml=progress-text]").textContent = `${parts.join(", ")}.`;
@@ -45,7 +45,7 @@ function showAtHead(head, exercises) {
 
 /** Show progress now and whenever it changes; `take` saves the reader's work. */
 export function showProgress(take) {
-  const head = document.querySelector("[data-ml=progress]");
+  const head = document.querySelector("[data-ml=practice-progress]");
   const own = chapterAt(location.href);
   const show = () => {
     showInSidebar();
