@@ -92,7 +92,8 @@ def check(exercise: str, answer: Any = ...) -> Result:
     Returns
     -------
     Result
-        True if right. After a first wrong answer it holds a hint, after a second the solution.
+        True if right. After a first wrong answer it holds a hint, after a second one that differs
+        from it the solution.
         What is right is computed when you ask, and the tolerance is said.
 
     Raises
@@ -110,7 +111,9 @@ def check(exercise: str, answer: Any = ...) -> Result:
         return Result(task.id, task.title, None, f"{error} Asked: {task.question}", given)
     says, so_far = verdict.says, _wrong_answers[task.id]
     if not verdict.correct:
-        so_far.append(WrongAnswer(given, verdict.misconception))
+        # A cell that runs again gives no new answer, and no reason to tell the solution.
+        if given not in [wrong.answer for wrong in so_far]:
+            so_far.append(WrongAnswer(given, verdict.misconception))
         if len(so_far) > 1:
             says = f"{says} Solution: {task.solution(task.answer())}"
     return Result(task.id, task.title, verdict.correct, says.strip(), given, tuple(so_far))

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -67,6 +68,25 @@ def test_hint_then_solution():
     assert second.says.endswith("Solution: It is 0.5.")
     assert third
     assert [w.answer for w in third.wrong] == ["0.7", "0.8"]
+
+
+def test_the_same_wrong_cell_run_twice_does_not_give_the_solution_away():
+    ml.check("99.1", 0.7)
+    again = ml.check("99.1", 0.7)
+    assert again.says == "Multiply. An answer within 0.01 counts."
+    assert [w.answer for w in again.wrong] == ["0.7"]
+    assert "Solution" in ml.check("99.1", 0.8).says
+    assert "Solution" in ml.check("99.1", 0.7).says, "once told, it stays told"
+
+
+@pytest.mark.parametrize(("answer", "is_close"), [(6.2, True), (6.35, True), (6.0, False)])
+def test_a_near_miss_is_called_close(monkeypatch, answer, is_close):
+    task = replace(AREA, answer=lambda: 6.27, misconceptions=())
+    monkeypatch.setattr(answers, "of_chapter", lambda n: {"99.1": task})
+    result = ml.check("99.1", answer)
+    assert result.correct is False
+    assert ("Close, but further off than 0.01" in result.says) == is_close
+    assert "6.27" not in result.says
 
 
 def test_known_mistake_gets_its_own_hint():

@@ -26,7 +26,13 @@ from mixedlab.errors import DataError, DataWarning, listed
 
 _SEPARATORS = ";,\t|"
 _DECIMAL_COMMA = re.compile(r"\s*[+-]?\d+,\d+\s*")
-_DATE = re.compile(r"\s*(\d{4}[-/.]\d{1,2}[-/.]\d{1,2}|\d{1,2}[-/.]\d{1,2}[-/.]\d{2,4})\b.*")
+_MONTH = r"(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*\.?"
+_DATE = re.compile(
+    r"\s*(\d{4}[-/.]\d{1,2}[-/.]\d{1,2}|\d{1,2}[-/.]\d{1,2}[-/.]\d{2,4}"
+    rf"|\d{{1,2}}[-\s]{_MONTH}[-\s]\d{{2,4}}|{_MONTH}\s\d{{1,2}},?\s\d{{4}})\b.*",
+    re.IGNORECASE,
+)
+_NO_VALUE = {"missing", "none", "unknown", "not known", "n.a.", "na", "n/a", "nan", "-", "?", "."}
 _TO_DAYS = "turn it into numbers first, such as days since the first, (d - d.min()).dt.days"
 _FEW = 12  # as many whole numbers in text may well be labels
 
@@ -270,7 +276,8 @@ def _refuse_numbers_as_text(name: str, levels: list[str]) -> None:
     culprits = [v for v, p in zip(levels, parsed, strict=True) if np.isnan(p) and v not in comma]
     n = len(levels) - len(culprits)
     are_whole = not comma and bool((parsed.dropna() % 1 == 0).all())
-    if n < max(3, 3 * len(culprits)) or (are_whole and n <= _FEW):
+    no_value = bool(culprits) and all(c.strip().lower() in _NO_VALUE for c in culprits)
+    if n < max(3, 3 * len(culprits)) or (are_whole and n <= _FEW and not no_value):
         return
     held = f"{n} different numbers as text"
     remedy = f"make numbers of them with pd.to_numeric(data[{name!r}])"

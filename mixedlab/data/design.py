@@ -36,6 +36,7 @@ from mixedlab.data.matrices import (
     refuse_unidentified,
     terms_of,
 )
+from mixedlab.data.names import in_formula
 from mixedlab.data.rows import (
     ZERO,
     Response,
@@ -241,10 +242,11 @@ def build_design(
 
     if response == "count" and raw_exposure(added := rows.of(given.get("offset"))):
         what = repr(offset) if isinstance(offset, str) else "The offset"
+        log = f"log({in_formula(offset)})" if isinstance(offset, str) else "log(...)"
         warnings.warn(
             f"{what} goes from {added.min():g} to {added.max():g} and is added to the linear "
-            "predictor. With a log link an exposure enters by its log: write offset(log(...)) in "
-            "the formula.",
+            "predictor. With a log link an exposure enters by its log: write "
+            f"offset({log}) in the formula.",
             DataWarning,
             stacklevel=3,
         )

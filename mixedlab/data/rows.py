@@ -125,7 +125,10 @@ def one_a_row(values: ArrayLike | str | None, what: str, table: pd.DataFrame) ->
         else:
             array = np.asarray(values, dtype=float)
     except (TypeError, ValueError):
-        raise DataError(f"{what} must be numbers.") from None
+        culprits = listed(map(repr, dict.fromkeys(no_numbers(np.ravel(values)))), 4)
+        raise DataError(
+            f"{what} must be numbers{culprits and f'; {culprits} cannot be read as one'}."
+        ) from None
     if array.shape != (len(table),):
         raise DataError(
             f"{what} has shape {array.shape}: give one value for each of the {len(table)} rows."
@@ -251,21 +254,37 @@ def without_trials(columns: Sequence[pd.Series]) -> dict[str, NDArray[np.bool_]]
 def numeric_response(column: pd.Series) -> Array:
     """Any numbers that are not all equal."""
     if not pd.api.types.is_numeric_dtype(column.dtype):
-        levels = (
-            column.cat.categories
-            if isinstance(column.dtype, pd.CategoricalDtype)
-            else pd.unique(column)
-        )
-        looks = pd.to_numeric(pd.Series(levels, dtype=object), errors="coerce").notna().all()
-        remedy = (
-            f"Turn it into numbers with pd.to_numeric(data[{column.name!r}])."
-            if looks and len(levels)
-            else "A response with two levels is for glmm(..., family='binomial')."
-        )
+        is_factor = isinstance(column.dtype, pd.CategoricalDtype)
+        levels = column.cat.categories if is_factor else pd.unique(column)
         raise DataError(
-            f"The response {column.name!r} is not numeric: it holds {listed(levels, 4)}. {remedy}"
+            f"The response {column.name!r} is not numeric: it holds {listed(levels, 4)}. "
+            f"{_numbers_from(column.name, list(levels))}"
         )
     return column.to_numpy(float)
+
+
+def _numbers_from(name: str, levels: list) -> str:
+    """How a column of these labels becomes a response."""
+    if all(isinstance(level, bool | np.bool_) for level in levels):
+        return (
+            "True and False are a response for glmm(..., family='binomial'); for a linear model "
+            f"of the share, data[{name!r}].astype(int)."
+        )
+    culprits = no_numbers(levels)
+    if not culprits:
+        return f"Turn it into numbers with pd.to_numeric(data[{name!r}])."
+    if len(levels) >= 3 * len(culprits):
+        return (
+            f"Numbers but for {listed(map(repr, culprits), 4)}: read the file with "
+            f"pd.read_csv(..., na_values=[{culprits[0]!r}])."
+        )
+    return "A response with two levels is for glmm(..., family='binomial')."
+
+
+def no_numbers(values: Iterable[object]) -> list:
+    """Those among some values that cannot be read as numbers."""
+    values = pd.Series(list(values), dtype=object)
+    return values[pd.to_numeric(values, errors="coerce").isna() & values.notna()].tolist()
 
 
 def refuse_constant(y: Array, name: str) -> None:

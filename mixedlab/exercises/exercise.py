@@ -24,6 +24,9 @@ from typing import Any
 
 from mixedlab.errors import MixedlabError
 
+# A number is close within so many tolerances, if that is a small share of the number itself.
+_CLOSE, _NEAR = 10, 0.05
+
 
 class WrongKind(MixedlabError):
     """An answer that cannot be judged, since it is not of the kind asked for."""
@@ -162,7 +165,7 @@ class Number(Exercise):
         return f"{self.show(right)} (any answer within {self.tolerance:g} counts). {self.praise}"
 
     def judge_other(self, given: float, right: float) -> Verdict:
-        """Notice a sign turned round or a percentage; else give the hint."""
+        """Notice a sign turned round, a percentage or a near miss; else give the hint."""
         if abs(right) > 2 * self.tolerance:
             if self.agree(-given, right):
                 says = "The size is right; the sign is the other way round."
@@ -170,6 +173,10 @@ class Number(Exercise):
             if abs(right) <= 1 and abs(given / 100 - right) <= self.tolerance:
                 says = "That is 100 times the answer. Is it a percentage? Give the share itself."
                 return Verdict(False, says, "percentage for a share")
+            off = abs(given - right)
+            if off <= min(_CLOSE * self.tolerance, _NEAR * abs(right)):
+                says = f"Close, but further off than {self.tolerance:g}. Is it rounded too early?"
+                return Verdict(False, f"{says} {self.hint}", "close")
         return Verdict(False, f"{self.hint} An answer within {self.tolerance:g} counts.")
 
     def show(self, value: float) -> str:

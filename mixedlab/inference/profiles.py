@@ -99,8 +99,7 @@ def profile(
     """Profile the deviance of a mixed model.
 
     A fit by REML is fitted by maximum likelihood first: the restricted likelihoods of models
-    with a coefficient held do not compare. Of a generalised fit the fixed effects and the
-    standard deviations are profiled.
+    with a coefficient held do not compare. A dispersion at its limit has no profile.
 
     Parameters
     ----------

@@ -44,7 +44,9 @@ class GeneralizedAnswers(MixedFit):
     problem: JointLikelihood
     found: Minimum[JointEvaluation]
 
-    profiled_kinds: ClassVar[frozenset[str]] = frozenset({"sd", "beta"})
+    profiled_kinds: ClassVar[frozenset[str]] = frozenset(
+        {"sd", "cor", "sigma", "dispersion", "beta"}
+    )
 
     @property
     def evaluation(self) -> Evaluation:
@@ -72,7 +74,10 @@ class GeneralizedAnswers(MixedFit):
 
     def _dispersions(self) -> list[Parameter]:
         edge = self.problem.vector.at_limit(self.parameters)
-        return [replace(p, at_boundary=edge) for p in super()._dispersions()]
+        return [
+            replace(p, at_boundary=edge, can_be_held=p.can_be_held and not edge)
+            for p in super()._dispersions()
+        ]
 
     def parameter_covariance(self) -> Array:
         """Joint covariance of the named parameters on their free scales; NaN: unknown."""
@@ -137,29 +142,47 @@ class GeneralizedAnswers(MixedFit):
 class ParameterHeld:
     """The deviance of a generalised fit with one of its own parameters held.
 
-    A fixed effect is one of them; an sd is once its coefficient comes first in its term.
+    A fixed effect is one of the parameters, and so is the logarithm of the dispersion; an sd is
+    once its coefficient comes first in its term. A correlation r of a term's first two
+    coefficients holds the second's row of Lambda to ``s (r, sqrt(1 - r^2))``, s free.
     """
 
     def __init__(self, fit: GeneralizedAnswers, parameter: Parameter) -> None:
         self.problem, self.parameters = fit.problem, fit.parameters
         self.hessian, self.near = fit.found.hessian, fit.found.at
-        k = parameter.first
+        self.kind = parameter.kind
         if parameter.kind == "beta":
-            self.index = fit.theta.size + k
-            self.first_step = float(np.sqrt(fit.vcov_beta[k, k])) / 3
+            self.index = fit.theta.size + parameter.first
+            self.first_step = float(np.sqrt(fit.vcov_beta[parameter.first, parameter.first])) / 3
+        elif parameter.kind in ("dispersion", "sigma"):
+            self.index = fit.parameters.size - 1
+            known = np.sqrt(fit.vcov_parameters[-1, -1])
+            log_se = min(float(known), 1.0) if np.isfinite(known) else 1.0
+            self.first_step = parameter.estimate * log_se / 6
         else:
-            if k > 0:
-                self.problem, self.parameters = fit.coefficient_first(parameter.term, k)
-                x = self.problem.vector.from_user(self.parameters)
-                self.near = self.problem.evaluate(x)
-                self.hessian = self.problem.curvature(x, self.near)
-            self.index = self.problem.vector.layout.slices[parameter.term].start
-            term = fit.terms[parameter.term]
-            size = np.sqrt(np.mean(term.Z[:, k] ** 2))
-            noise = (fit.sigma or 1.0) / size / np.sqrt(fit.n_obs / term.n_levels)
-            self.first_step = max(parameter.estimate, noise) / np.sqrt(2.0 * term.n_levels) / 3
+            self._put_first(fit, parameter)
         # A penalised fit's criterion leaves the penalty out; the profile has it throughout.
         self.lowest = self.minimum(parameter.estimate, self.start())[0]
+
+    def _put_first(self, fit: GeneralizedAnswers, parameter: Parameter) -> None:
+        """Order the term's coefficients so that the entries of Lambda that matter come first."""
+        term, k = fit.terms[parameter.term], parameter.first
+        first = [k] if parameter.kind == "sd" else [k, parameter.second]
+        if first != list(range(len(first))):
+            self.problem, self.parameters = fit.coefficients_first(parameter.term, first)
+            x = self.problem.vector.from_user(self.parameters)
+            self.near = self.problem.evaluate(x)
+            self.hessian = self.problem.curvature(x, self.near)
+        self.index = self.problem.vector.layout.slices[parameter.term].start
+        if parameter.kind == "cor":
+            q = term.n_coefs
+            self.row = [self.index + 1, self.index + q]  # of the second coefficient, by columns
+            spread = 1.0 - parameter.estimate**2
+            self.first_step = max(spread, 0.05) / np.sqrt(term.n_levels) / 3
+            return
+        size = np.sqrt(np.mean(term.Z[:, k] ** 2))
+        noise = (fit.sigma or 1.0) / size / np.sqrt(fit.n_obs / term.n_levels)
+        self.first_step = max(parameter.estimate, noise) / np.sqrt(2.0 * term.n_levels) / 3
 
     def start(self) -> Array:
         """All parameters at the estimate."""
@@ -167,7 +190,14 @@ class ParameterHeld:
 
     def minimum(self, value: float, start: Array) -> tuple[float, Array]:
         """Lowest deviance with the parameter at ``value``, and all parameters there."""
-        loglik, parameters = self.problem.maximise_fixing(
-            self.index, value, start, self.hessian, self.near
-        )
+        near = start, self.hessian, self.near
+        if self.kind == "cor":
+            unit = np.eye(start.size)
+            along = unit[self.row].T @ (value, np.sqrt(max(1.0 - value**2, 0.0)))
+            basis = np.column_stack([along, np.delete(unit, self.row, axis=1)])
+            loglik, parameters = self.problem.maximise_within(np.zeros(start.size), basis, *near)
+        else:
+            if self.kind in ("dispersion", "sigma"):
+                value = (2.0 if self.kind == "sigma" else 1.0) * np.log(max(value, 1e-300))
+            loglik, parameters = self.problem.maximise_fixing(self.index, value, *near)
         return -2.0 * loglik, parameters

@@ -168,13 +168,13 @@ class GeneralizedFit(GeneralizedAnswers):
         at = np.asarray(parameters, dtype=float)
         return self.problem.at(at, gradient=False, near=self.evaluation).loglik
 
-    def coefficient_first(self, term: int, coef: int) -> tuple[JointLikelihood, Array]:
-        """The same model with one coefficient of a term put first, and its parameters.
+    def coefficients_first(self, term: int, coefs: Sequence[int]) -> tuple[JointLikelihood, Array]:
+        """The same model with some coefficients of a term put first, and its parameters.
 
         The sd of a term's first coefficient is an entry of the parameters, so that it can be held.
         """
         old = self.terms[term]
-        order = [coef, *(k for k in range(old.n_coefs) if k != coef)]
+        order = [*coefs, *(k for k in range(old.n_coefs) if k not in coefs)]
         names = tuple(old.names[k] for k in order)
         new = replace(old, Z=np.ascontiguousarray(old.Z[:, order]), names=names)
         terms = [new if t == term else other for t, other in enumerate(self.terms)]

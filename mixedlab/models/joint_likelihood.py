@@ -371,11 +371,31 @@ class JointLikelihood:
         In and out in the data's units; the parameters found are the start for the next value.
         ``hessian`` is one nearby in internal units, ``near`` an evaluation.
         """
-        x = self.vector.from_user(start)
-        x[index] = value * self.vector.scale[index]
-        free = np.arange(x.size) != index
+        unit = np.eye(start.size)
+        base = value * self.vector.scale[index] * unit[index]
+        return self.maximise_within(base, np.delete(unit, index, axis=1), start, hessian, near)
+
+    def maximise_within(
+        self,
+        base: Array,
+        basis: Array,
+        start: Array,
+        hessian: Array | None = None,
+        near: JointEvaluation | None = None,
+    ) -> tuple[float, Array]:
+        """Highest penalised log-likelihood among the parameters ``base + basis u``.
+
+        ``base`` (d,) and the orthonormal columns of ``basis`` (d, k) are in internal units; the
+        rest is as in `maximise_fixing`.
+        """
+        u = basis.T @ (self.vector.from_user(start) - base)
         if hessian is None or not np.isfinite(hessian).all():
+            x = base + basis @ u
             hessian = self.curvature(x, self.evaluate(x, near))
-        holding = self._holding(x, free)
-        x[free], at = descend(holding, x[free], hessian[np.ix_(free, free)], near=near)
-        return -at.value, self.vector.to_user(x)
+
+        def evaluate(u: Array, near: JointEvaluation | None) -> JointEvaluation:
+            at = self.evaluate(base + basis @ u, near)
+            return replace(at, gradient=basis.T @ at.gradient)
+
+        u, at = descend(evaluate, u, basis.T @ hessian @ basis, near=near)
+        return -at.value, self.vector.to_user(base + basis @ u)

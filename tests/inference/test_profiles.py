@@ -119,7 +119,64 @@ def test_profile_intervals_of_an_intercept_and_a_slope():
     np.testing.assert_allclose(profile, [[0.4213296, 0.8202776], [0.4668123, 1.2450743]], atol=1e-4)
 
 
-def test_what_has_no_profile_is_refused_in_words():
+def test_a_correlation_of_a_binary_response_has_a_profile():
     fit = ml.glmm("use ~ age + urban + (urban | district)", ml.load("contraception"))
+    name = "cor (Intercept), urban[T.Y] | district"
+    lower, upper = fit.confint(method="profile", parameters=[name]).loc[name]
+    assert -1 <= lower < fit.varcorr["sdcor"].iloc[2] < upper < 0
+
+
+@pytest.fixture(scope="module")
+def slopes():
+    """Responses of three kinds over groups with two random slopes."""
+    rng = np.random.default_rng(0)
+    g = np.repeat(np.arange(40), 12)
+    x, z = rng.normal(size=(2, 480))
+    cov = [[0.5, 0.15, 0.1], [0.15, 0.3, -0.1], [0.1, -0.1, 0.3]]
+    b = rng.multivariate_normal(np.zeros(3), cov, 40)[g]
+    eta = 0.5 + 0.4 * x + b[:, 0] + b[:, 1] * x + b[:, 2] * z
+    return pd.DataFrame(
+        {
+            "g": g,
+            "x": x,
+            "z": z,
+            "y": eta + rng.normal(size=480),
+            "n": rng.poisson(np.exp(eta) * rng.gamma(2, 0.5, 480)),
+        }
+    )
+
+
+def test_correlations_and_sigma_of_a_generalised_fit_are_profiled(slopes):
+    """A normal response by the general road: the profile of the linear one, every row of it."""
+    formula = "y ~ x + z + (x + z | g)"
+    general = ml.glmm(formula, slopes, family="gaussian").confint(method="profile")
+    linear = ml.lmm(formula, slopes, reml=False).confint(method="profile")
+    assert list(general.index) == list(linear.index)
+    assert sum(name.startswith("cor") for name in general.index) == 3
+    np.testing.assert_allclose(general, linear, atol=1e-5)
+
+
+def test_a_dispersion_is_profiled(slopes):
+    fit = ml.glmm("n ~ x + (1 | g)", slopes, family="negative_binomial")
+    found = profile(fit, ["dispersion"])
+    lower, upper = found.confint().loc["dispersion"]
+    assert lower < fit.dispersion < upper
+    at = fit.parameters.copy()
+    for end in (lower, upper):  # the deviance with the dispersion held there, by brute force
+        at[-1] = np.log(end)
+
+        def deviance(rest, at=at):
+            return -2 * fit.loglik_at(np.append(rest, at[-1]))
+
+        from scipy.optimize import minimize
+
+        least = minimize(deviance, fit.parameters[:-1], method="BFGS").fun
+        assert least - fit.criterion == pytest.approx(Z**2, abs=1e-3)
+
+
+def test_a_dispersion_at_its_limit_has_no_profile(slopes):
+    even = slopes.assign(n=lambda d: 5 + (d["x"] > 0))
+    fit = ml.glmm("n ~ x + (1 | g)", even, family="negative_binomial")
+    assert "dispersion" not in profile(fit).curves
     with pytest.raises(MixedlabError, match="has no profile here"):
-        fit.confint(method="profile", parameters=["cor (Intercept), urban[T.Y] | district"])
+        profile(fit, ["dispersion"])

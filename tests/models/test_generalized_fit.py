@@ -55,7 +55,7 @@ def test_two_threads_ask_one_fit(fit):
 def test_a_coefficient_can_be_put_first():
     table = ml.load("contraception")
     slopes = ml.glmm("use ~ age + (age | district)", table)
-    problem, parameters = slopes.coefficient_first(0, 1)
+    problem, parameters = slopes.coefficients_first(0, [1])
     assert problem.at(parameters).loglik == pytest.approx(slopes.loglik, abs=1e-6)
     sd = np.sqrt(slopes.covariances[0][1, 1])
     assert parameters[0] == pytest.approx(sd)
