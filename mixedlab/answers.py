@@ -100,6 +100,12 @@ def check(exercise: str, answer: Any = ...) -> Result:
     ------
     MixedlabError
         If there is no such exercise; names those there are.
+
+    Examples
+    --------
+    >>> import mixedlab as ml
+    >>> ml.check("3.1", "less").correct
+    False
     """
     task = find(exercise)
     if answer is ...:

@@ -120,6 +120,16 @@ def compare(
     MixedlabError
         Fits to different rows or responses or of different families; REML fits with different
         fixed effects, or REML against ML; models that are not nested.
+
+    Examples
+    --------
+    >>> import mixedlab as ml
+    >>> df = ml.load("sleepstudy")
+    >>> small = ml.lmm("Reaction ~ Days + (1 | Subject)", df)
+    >>> large = ml.lmm("Reaction ~ Days + (Days | Subject)", df)
+    >>> test = ml.compare(small, large)
+    >>> f"chisq {test.chisq:.2f}, df {test.df}, p {test.p:.1e}"
+    'chisq 42.84, df 2, p 2.8e-10'
     """
     import pandas as pd
 

@@ -188,6 +188,17 @@ def pooling(formula: str, data: pd.DataFrame, *, reml: bool = True) -> ThreePool
     partial are for the group's coefficient as a prediction: they hold both the uncertainty
     of the fixed effects and that of b (Henderson's mean squared error, the covariance of b
     taken as known).
+
+    Examples
+    --------
+    >>> import mixedlab as ml
+    >>> three = ml.pooling("Reaction ~ Days + (Days | Subject)", ml.load("sleepstudy"))
+    >>> three.side_by_side("Days").head(3).round(2)
+              n  complete   none  partial note
+    Subject
+    308      10     10.47  21.76    19.67
+    309      10     10.47   2.26     1.85
+    310      10     10.47   6.11     5.02
     """
     import pandas as pd
 

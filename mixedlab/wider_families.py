@@ -37,6 +37,12 @@ def overdispersion_models(
         One row a model: ``loglik``, ``n_params``, ``aic``, ``pearson_ratio``, ``extra`` (the
         observation effect's sd, or the wider family's dispersion), then the coefficients and, with
         a prefix ``se:``, their standard errors. ``attrs["fits"]`` holds the fits.
+
+    Examples
+    --------
+    >>> import mixedlab as ml
+    >>> ml.overdispersion_models("y ~ lbase + (1 | subject)", ml.load("epil")).index.tolist()
+    ['poisson', 'poisson + observation effect', 'negative_binomial']
     """
     import pandas as pd
 

@@ -35,6 +35,18 @@ def within_between(df: pd.DataFrame, x: str, g: str) -> pd.DataFrame:
     ------
     DataError
         If a column is missing or ``x`` is not numeric.
+
+    Examples
+    --------
+    >>> import mixedlab as ml
+    >>> import pandas as pd
+    >>> df = pd.DataFrame({"g": ["a", "a", "b", "b"], "x": [1.0, 3.0, 10.0, 12.0]})
+    >>> ml.within_between(df, "x", "g")
+       g     x  x_mean  x_dev
+    0  a   1.0     2.0   -1.0
+    1  a   3.0     2.0    1.0
+    2  b  10.0    11.0   -1.0
+    3  b  12.0    11.0    1.0
     """
     from pandas.api.types import is_bool_dtype, is_numeric_dtype
 

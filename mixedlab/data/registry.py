@@ -154,6 +154,15 @@ def load(name: str) -> pd.DataFrame:
     ------
     DataError
         If there is no table of that name; names the nearest.
+
+    Examples
+    --------
+    >>> import mixedlab as ml
+    >>> ml.load("sleepstudy").head(3)
+       Reaction  Days Subject
+    0  249.5600     0     308
+    1  258.7047     1     308
+    2  250.8006     2     308
     """
     import pandas as pd
 
@@ -178,6 +187,14 @@ def datasets(name: str | None = None) -> pd.DataFrame | Dataset:
     -------
     DataFrame or Dataset
         Without a name, one row a table: title, rows, columns, grouping factors, source.
+
+    Examples
+    --------
+    >>> import mixedlab as ml
+    >>> "sleepstudy" in ml.datasets().index
+    True
+    >>> ml.datasets("dyestuff").rows
+    30
     """
     if name is not None:
         return _find(name)

@@ -50,6 +50,13 @@ def diagnose(fit: MixedModel) -> Diagnosis:
     ------
     DataError
         For a fit by estimating equations.
+
+    Examples
+    --------
+    >>> import mixedlab as ml
+    >>> fit = ml.lmm("Yield ~ 1 + (1 | Batch)", ml.load("dyestuff2"))
+    >>> "estimated as zero" in str(ml.diagnose(fit))
+    True
     """
     refuse(fit, "diagnosis")
     return Diagnosis(tuple(Check.of(name, look, fit) for name, look in _CHECKS))

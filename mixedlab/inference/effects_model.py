@@ -34,6 +34,15 @@ def effects_model(
     ------
     MixedlabError
         Where the package is not installed, or the fit has no such prediction.
+
+    Examples
+    --------
+    >>> import mixedlab as ml
+    >>> import marginaleffects as me
+    >>> fit = ml.lmm("score ~ Machine + (1 | Worker)", ml.load("machines"))
+    >>> means = me.avg_predictions(fit.effects_model(), by="Machine")
+    >>> means["estimate"].round(2).to_list()
+    [52.36, 60.32, 66.27]
     """
     try:
         from mixedlab.inference.effects_adapter import EffectsModel

@@ -139,7 +139,15 @@ def residual_variance_on_link_scale(fit: MixedModel) -> float:
 
 
 def icc(fit: MixedModel) -> ICC:
-    """Intraclass correlation; for random slopes the mean over the rows of the data."""
+    """Intraclass correlation; for random slopes the mean over the rows of the data.
+
+    Examples
+    --------
+    >>> import mixedlab as ml
+    >>> fit = ml.lmm("Reaction ~ Days + (Days | Subject)", ml.load("sleepstudy"))
+    >>> round(fit.icc().adjusted, 3)
+    0.722
+    """
     refuse(fit, "intraclass correlation")
     parts = variance_parts(fit)
     fixed, residual = parts.pop("fixed"), parts.pop("residual")
@@ -149,7 +157,16 @@ def icc(fit: MixedModel) -> ICC:
 
 
 def r2(fit: MixedModel) -> R2:
-    """Marginal and conditional R squared of Nakagawa and colleagues."""
+    """Marginal and conditional R squared of Nakagawa and colleagues.
+
+    Examples
+    --------
+    >>> import mixedlab as ml
+    >>> fit = ml.lmm("Reaction ~ Days + (Days | Subject)", ml.load("sleepstudy"))
+    >>> share = fit.r2()
+    >>> round(share.marginal, 3), round(share.conditional, 3)
+    (0.279, 0.799)
+    """
     refuse(fit, "R squared")
     parts = variance_parts(fit)
     total = sum(parts.values())
@@ -166,6 +183,13 @@ def caic(fit: MixedModel) -> ConditionalAIC:
         d theta / d y = -D^-1 d(grad) / d y,   D = curvature of the profiled deviance,
 
     and with ``a_k = P V_k P y`` the fitted values move by ``a_k`` for each unit of ``theta_k``.
+
+    Examples
+    --------
+    >>> import mixedlab as ml
+    >>> fit = ml.lmm("Reaction ~ Days + (Days | Subject)", ml.load("sleepstudy"))
+    >>> round(fit.caic().caic, 1)
+    1711.5
     """
     refuse(fit, "conditional AIC")
     V = fit.row_covariance()
@@ -219,6 +243,13 @@ def overdispersion(fit: MixedModel) -> Overdispersion:
     McCullagh and Nelder (1989), section 4.5; the residuals are conditional on the predicted random
     effects, whose own degrees of freedom are not taken off, so the ratio is a little small. For
     0/1 responses it says nothing about overdispersion.
+
+    Examples
+    --------
+    >>> import mixedlab as ml
+    >>> fit = ml.glmm("incidence / size ~ period + (1 | herd)", ml.load("cbpp"), weights="size")
+    >>> round(ml.overdispersion(fit).ratio, 2)
+    1.24
     """
     from scipy.stats import chi2
 

@@ -74,6 +74,15 @@ def confint(
     -------
     DataFrame
         ``lower, upper``; rows in the order sd and correlations, sigma, fixed effects.
+
+    Examples
+    --------
+    >>> import mixedlab as ml
+    >>> fit = ml.lmm("Reaction ~ Days + (Days | Subject)", ml.load("sleepstudy"))
+    >>> fit.confint(method="profile", parameters=["Days", "sigma"]).round(2)
+           lower  upper
+    Days    7.36  13.58
+    sigma  22.90  28.86
     """
     if exponentiate:
         ratio_name(fit)

@@ -40,6 +40,21 @@ def report(fit: Fit, level: float = 0.95, df: str | None = None) -> str:
         Coefficients are given as ratios where ``exp`` of them is one (odds, rates, means, hazards).
         What a fit does not answer is left out. The checks are those a fit makes of itself;
         ``ml.diagnose`` makes more.
+
+    Examples
+    --------
+    >>> import mixedlab as ml
+    >>> fit = ml.lmm("Yield ~ 1 + (1 | Batch)", ml.load("dyestuff"))
+    >>> import textwrap
+    >>> print(textwrap.fill(fit.report(), 80))
+    We fitted a linear mixed model by REML to 30 rows in 6 levels of Batch, with the
+    formula Yield ~ 1 + (1 | Batch). Tests are t with Satterthwaite's degrees of
+    freedom; in brackets stand 95 % confidence intervals. Coefficients: (Intercept)
+    1527 (1478 to 1577), t(5) = 78.8, p < 0.001. Between levels of Batch: standard
+    deviation of (Intercept) 42 (18.95 to 93.09). Residual and dispersion: sigma
+    49.51 (37.31 to 65.7). The intraclass correlation is 0.4185. The share of
+    variance explained (R squared) is 0 by the fixed effects and 0.4185 with the
+    groups. The search for the estimates converged.
     """
     if df is None:
         df = "satterthwaite" if answers(fit, "satterthwaite") else "wald"

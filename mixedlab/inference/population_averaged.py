@@ -142,6 +142,17 @@ def marginal_coefs(fit: MixedModel) -> MarginalCoefs:
     MixedlabError
         For a fit that is not generalised, and for the inverse link, whose marginal mean does not
         exist.
+
+    Examples
+    --------
+    >>> import mixedlab as ml
+    >>> fit = ml.glmm("incidence / size ~ period + (1 | herd)", ml.load("cbpp"), weights="size")
+    >>> ml.marginal_coefs(fit).table.round(3)
+                 marginal     se      z  conditional  ratio
+    (Intercept)    -1.289  0.215 -5.992       -1.399  0.921
+    period[T.2]    -0.942  0.297 -3.171       -0.992  0.949
+    period[T.3]    -1.073  0.317 -3.382       -1.129  0.951
+    period[T.4]    -1.512  0.420 -3.603       -1.580  0.957
     """
     refuse(fit, "marginal coefficients")
     rows = fit.rows()

@@ -74,6 +74,15 @@ def predict(
     -------
     Series, or with an interval a DataFrame ``prediction, se, lower, upper``
         On the index of ``newdata``, or of the table's rows used.
+
+    Examples
+    --------
+    >>> import mixedlab as ml
+    >>> fit = ml.lmm("Reaction ~ Days + (Days | Subject)", ml.load("sleepstudy"))
+    >>> fit.predict(kind="population", interval="confidence").head(2).round(1)
+       prediction   se  lower  upper
+    0       251.4  6.8  238.0  264.8
+    1       261.9  6.8  248.6  275.2
     """
     given = {"kind": kind, "scale": scale, "interval": interval, "new_levels": new_levels}
     for name, value in given.items():
@@ -154,6 +163,13 @@ def simulate(fit: MixedModel, n: int = 1, seed: int | None = None) -> Array:
     -------
     ndarray, shape (n, n_obs)
         One row a draw, in the order of the rows fitted; each can be given to ``fit.refit``.
+
+    Examples
+    --------
+    >>> import mixedlab as ml
+    >>> fit = ml.lmm("Reaction ~ Days + (Days | Subject)", ml.load("sleepstudy"))
+    >>> fit.simulate(2, seed=1).shape
+    (2, 180)
     """
     refuse(fit, "simulation")
     if int(n) != n or n < 1:

@@ -54,7 +54,17 @@ class Coefficients(Report):
         return names_by_names(self.names, self.vcov_beta)
 
     def confint(self, level: float = 0.95) -> pd.DataFrame:
-        """Wald intervals of the coefficients, with normal quantiles: ``lower, upper``."""
+        """Wald intervals of the coefficients, with normal quantiles: ``lower, upper``.
+
+        Examples
+        --------
+        >>> import mixedlab as ml
+        >>> ml.latent_context("y", "x", "class", ml.load("classrooms")).confint().round(2)
+                 lower  upper
+        within    0.26   0.41
+        between   0.80   1.29
+        context   0.44   0.98
+        """
         half = normal_quantile(level) * np.sqrt(np.diag(self.vcov_beta))
         return on_rows({"lower": self.beta - half, "upper": self.beta + half}, list(self.names))
 
@@ -62,6 +72,17 @@ class Coefficients(Report):
         """The coefficients, a row each, with normal tests and intervals.
 
         Columns as in `mixedlab.inference.tidying.tidy`.
+
+        Examples
+        --------
+        >>> import mixedlab as ml
+        >>> fit = ml.glmm("incidence / size ~ period + (1 | herd)", ml.load("cbpp"), weights="size")
+        >>> ml.marginal_coefs(fit).tidy()[["term", "estimate", "p"]].round(3)
+                  term  estimate      p
+        0  (Intercept)    -1.289  0.000
+        1  period[T.2]    -0.942  0.002
+        2  period[T.3]    -1.073  0.001
+        3  period[T.4]    -1.512  0.000
         """
         from mixedlab.inference.tidying import tidy_coefficients
 

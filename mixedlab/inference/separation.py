@@ -148,6 +148,14 @@ def check_separation(
     ------
     FormulaError, DataError
         As in `mixedlab.glmm`; a family for which the question does not arise.
+
+    Examples
+    --------
+    >>> import mixedlab as ml
+    >>> import pandas as pd
+    >>> df = pd.DataFrame({"y": [0, 0, 0, 1, 1, 1], "x": [1, 2, 3, 4, 5, 6]})
+    >>> ml.check_separation("y ~ x", df).separated
+    True
     """
     from mixedlab.data.design import build_design
 

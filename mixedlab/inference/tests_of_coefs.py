@@ -34,6 +34,15 @@ def tests(fit: Fit, df: Method | None = None) -> pd.DataFrame:  # noqa: PT028
     DataFrame
         One row a coefficient: ``estimate, se, df, t, p`` (``z`` for Wald, ``df`` infinite);
         ``attrs["df"]`` names the method.
+
+    Examples
+    --------
+    >>> import mixedlab as ml
+    >>> fit = ml.lmm("Reaction ~ Days + (Days | Subject)", ml.load("sleepstudy"))
+    >>> fit.tests(df="kenward-roger").round({"estimate": 2, "se": 2, "df": 1, "t": 2})
+                 estimate    se    df      t             p
+    (Intercept)    251.41  6.82  17.0  36.84  1.170888e-17
+    Days            10.47  1.55  17.0   6.77  3.263788e-06
     """
     import pandas as pd
     from scipy import stats

@@ -53,6 +53,16 @@ def terms_table(fit: Fit, type: int = 3, df: Reference | None = None) -> pd.Data
     MixedlabError
         For a type or reference that does not exist or that the fit does not answer, and for type
         III where a combination of levels is empty.
+
+    Examples
+    --------
+    >>> import mixedlab as ml
+    >>> fit = ml.lmm("distance ~ age * Sex + (1 | Subject)", ml.load("orthodont"))
+    >>> fit.terms_table(type=3, df="kenward-roger").round(4)
+             df1       df2         F       p
+    age        1   79.0000  108.3559  0.0000
+    Sex        1  103.9864    0.4507  0.5035
+    age:Sex    1   79.0000    6.3027  0.0141
     """
     import pandas as pd
     from scipy import stats

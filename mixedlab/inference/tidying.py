@@ -37,6 +37,18 @@ def tidy(
         ``effect`` ("fixed", "random", "dispersion"), ``group``, ``term``, ``estimate``, ``se``,
         ``df``, ``statistic``, ``p``, ``lower``, ``upper``. Standard deviations, correlations and
         dispersions have no ``se`` and no test: their interval is not symmetric.
+
+    Examples
+    --------
+    >>> import mixedlab as ml
+    >>> fit = ml.glmm("incidence / size ~ period + (1 | herd)", ml.load("cbpp"), weights="size")
+    >>> fit.tidy(exponentiate=True)[["term", "estimate", "lower", "upper", "p"]].round(3)
+                 term  estimate  lower  upper      p
+    0     (Intercept)     0.247  0.157  0.389  0.000
+    1     period[T.2]     0.371  0.203  0.676  0.001
+    2     period[T.3]     0.323  0.171  0.614  0.001
+    3     period[T.4]     0.206  0.089  0.476  0.000
+    4  sd (Intercept)     0.642  0.372  1.107    NaN
     """
     import pandas as pd
 

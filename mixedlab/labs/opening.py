@@ -34,6 +34,15 @@ def lab(name: str | Lab | None = None, **state: Any) -> LabWidget | pd.DataFrame
         Where there is no such lab.
     TypeError
         Where the lab has no such control.
+
+    Examples
+    --------
+    >>> import mixedlab as ml
+    >>> "three-poolings" in ml.lab().index
+    True
+    >>> lab = ml.lab("three-poolings", dial=0.4)
+    >>> lab.dial
+    0.4
     """
     if name is None:
         import pandas as pd

@@ -214,6 +214,28 @@ class MixedFit(Refitting, Questions):
         """Estimates as tables: criterion, random effects, fixed effects with their tests.
 
         With ``exponentiate`` the fixed effects are ratios, of odds, rates or hazards.
+
+        Examples
+        --------
+        >>> import mixedlab as ml
+        >>> fit = ml.glmm("incidence / size ~ period + (1 | herd)", ml.load("cbpp"), weights="size")
+        >>> print(fit.summary(exponentiate=True))
+        Generalised linear mixed model (binomial with logit link; Laplace) by maximum likelihood
+        Formula: incidence / size ~ period + (1 | herd)
+        Rows: 56; groups: herd 15
+        -2 log-likelihood: 184.0526; AIC 194.05; BIC 204.18
+        <BLANKLINE>
+        Random effects
+                      var1 var2  variance  sd or correlation
+        group
+        herd   (Intercept)         0.4125            0.64226
+        <BLANKLINE>
+        Fixed effects
+                     odds ratio    lower   upper       z          p
+        (Intercept)     0.24696   0.1566 0.38946 -6.0172 1.7742e-09
+        period[T.2]     0.37071  0.20325 0.67614 -3.2363   0.001211
+        period[T.3]     0.32346  0.17053 0.61354 -3.4556 0.00054907
+        period[T.4]     0.20591 0.089098 0.47587 -3.6975 0.00021778
         """
         return summary_of(self, exponentiate)
 
@@ -313,7 +335,18 @@ class MixedFit(Refitting, Questions):
         return family.draw(rng, family.link.mu(eta), weights, self.dispersion)
 
     def refit(self, y: ArrayLike) -> MixedFit:
-        """Fit the same model to another response (n,), in the order of the rows fitted."""
+        """Fit the same model to another response (n,), in the order of the rows fitted.
+
+        Examples
+        --------
+        >>> import mixedlab as ml
+        >>> fit = ml.lmm("Reaction ~ Days + (Days | Subject)", ml.load("sleepstudy"))
+        >>> again = fit.refit(fit.simulate(1, seed=1)[0])
+        >>> again.fixef.round(2)
+        (Intercept)    247.33
+        Days            11.48
+        Name: estimate, dtype: float64
+        """
         raise NotImplementedError
 
     def without_table(self) -> Self:

@@ -121,6 +121,18 @@ def glmm(
     ----------
     Breslow & Clayton (1993), *J. Am. Stat. Assoc.* 88, 9-25; Pinheiro & Chao (2006), *J. Comput.
     Graph. Stat.* 15, 58-81.
+
+    Examples
+    --------
+    >>> import mixedlab as ml
+    >>> fit = ml.glmm("incidence / size ~ period + (1 | herd)", ml.load("cbpp"), weights="size")
+    >>> fit.confint(exponentiate=True).round(2)
+                           lower  upper
+    sd (Intercept) | herd   0.37   1.11
+    (Intercept)             0.16   0.39
+    period[T.2]             0.20   0.68
+    period[T.3]             0.17   0.61
+    period[T.4]             0.09   0.48
     """
     from mixedlab.data.design import build_design
 

@@ -75,6 +75,21 @@ def lmm(
     ----------
     Bates, Maechler, Bolker & Walker (2015), Fitting linear mixed-effects models using lme4,
     Journal of Statistical Software 67(1).
+
+    Examples
+    --------
+    >>> import mixedlab as ml
+    >>> fit = ml.lmm("Reaction ~ Days + (Days | Subject)", ml.load("sleepstudy"))
+    >>> fit.fixef.round(2)
+    (Intercept)    251.41
+    Days            10.47
+    Name: estimate, dtype: float64
+    >>> fit.varcorr.round(2)
+          group         var1  var2    vcov  sdcor
+    0   Subject  (Intercept)  None  612.09  24.74
+    1   Subject         Days  None   35.07   5.92
+    2   Subject  (Intercept)  Days    9.60   0.07
+    3  Residual         None  None  654.94  25.59
     """
     from mixedlab.data.design import build_design
 

@@ -110,6 +110,14 @@ class Refitting:
         ------
         DataError
             Where Y has not a row for each row fitted, or a value is not finite.
+
+        Examples
+        --------
+        >>> import mixedlab as ml
+        >>> fit = ml.lmm("Reaction ~ Days + (Days | Subject)", ml.load("sleepstudy"))
+        >>> refits = fit.refit_many(fit.simulate(100, seed=1).T)
+        >>> refits.fixef.shape
+        (100, 2)
         """
         Y = np.asarray(Y, dtype=float)
         if Y.ndim != 2 or Y.shape[0] != self.n_obs:

@@ -44,6 +44,15 @@ def spaghetti(
     at_most : int
         Groups drawn; where there are more, evenly spaced ones.
     ax : matplotlib Axes, optional
+
+    Examples
+    --------
+    >>> import mixedlab as ml
+    >>> df = ml.load("sleepstudy")
+    >>> fit = ml.lmm("Reaction ~ Days + (Days | Subject)", df)
+    >>> ax = ml.pictures.spaghetti(fit, df, "Days")
+    >>> ax.get_xlabel()
+    'Days'
     """
     if x not in data.columns:
         raise MixedlabError(f"There is no column {x!r} in the data.{nearest(x, data.columns)}")
@@ -111,6 +120,14 @@ def profile_zeta(
     level : float
         Level of the interval that is marked.
     ax : matplotlib Axes, optional
+
+    Examples
+    --------
+    >>> import mixedlab as ml
+    >>> fit = ml.lmm("Reaction ~ Days + (Days | Subject)", ml.load("sleepstudy"))
+    >>> ax = ml.pictures.profile_zeta(fit, "Days")
+    >>> ax.get_xlabel()
+    'Days'
     """
     from scipy.special import ndtri
 

@@ -45,6 +45,14 @@ def caterpillar(
     -------
     Axes
         Levels are named where there are at most 40.
+
+    Examples
+    --------
+    >>> import mixedlab as ml
+    >>> fit = ml.lmm("Reaction ~ Days + (Days | Subject)", ml.load("sleepstudy"))
+    >>> ax = ml.pictures.caterpillar(fit, coef="Days")
+    >>> ax.get_xlabel()
+    'Effect on Days, with 95 % interval'
     """
     from scipy.special import ndtri
 
@@ -91,6 +99,14 @@ def shrinkage(
     coefs : pair of str, optional
         Two random coefficients; by default the first two.
     ax : matplotlib Axes, optional
+
+    Examples
+    --------
+    >>> import mixedlab as ml
+    >>> fit = ml.lmm("Reaction ~ Days + (Days | Subject)", ml.load("sleepstudy"))
+    >>> ax = ml.pictures.shrinkage(fit)
+    >>> ax.get_xlabel()
+    '(Intercept)'
     """
     t = term_of(fit, group)
     term = fit.terms[t]
@@ -188,6 +204,14 @@ def ellipse(
     levels : sequence of float
         Shares of groups that the ellipses hold.
     ax : matplotlib Axes, optional
+
+    Examples
+    --------
+    >>> import mixedlab as ml
+    >>> fit = ml.lmm("Reaction ~ Days + (Days | Subject)", ml.load("sleepstudy"))
+    >>> ax = ml.pictures.ellipse(fit)
+    >>> ax.get_xlabel()
+    'Effect on (Intercept)'
     """
     t = term_of(fit, group, n_coefs=2)
     term = fit.terms[t]

@@ -34,6 +34,12 @@ def qq(scan: Scan | ArrayLike, ax: Axes | None = None, *, level: float = 0.95) -
     Returns
     -------
     Axes
+
+    Examples
+    --------
+    >>> import mixedlab as ml
+    >>> ml.pictures.qq([0.01, 0.2, 0.5, 0.9]).has_data()
+    True
     """
     from scipy.special import betaincinv
 
@@ -84,6 +90,12 @@ def manhattan(
     Returns
     -------
     Axes
+
+    Examples
+    --------
+    >>> import mixedlab as ml
+    >>> ml.pictures.manhattan([0.01, 0.2, 0.5, 0.9]).has_data()
+    True
     """
     observed = _minus_log10(scan)
     m = observed.size

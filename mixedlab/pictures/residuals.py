@@ -33,6 +33,14 @@ def residual_panels(fit: MixedFit, *, ax: Sequence[Axes] | None = None) -> NDArr
     Returns
     -------
     ndarray of three Axes
+
+    Examples
+    --------
+    >>> import mixedlab as ml
+    >>> fit = ml.lmm("Reaction ~ Days + (Days | Subject)", ml.load("sleepstudy"))
+    >>> panels = ml.pictures.residual_panels(fit)
+    >>> len(panels)
+    3
     """
     from scipy.special import ndtri
 

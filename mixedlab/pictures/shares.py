@@ -35,6 +35,13 @@ def variance_bar(fit: MixedFit, *, ax: Axes | None = None) -> Axes:
     ----------
     fit : MixedFit
     ax : matplotlib Axes, optional
+
+    Examples
+    --------
+    >>> import mixedlab as ml
+    >>> fit = ml.lmm("Reaction ~ Days + (Days | Subject)", ml.load("sleepstudy"))
+    >>> ml.pictures.variance_bar(fit).has_data()
+    True
     """
     parts = variance_parts(fit)
     total = sum(parts.values())

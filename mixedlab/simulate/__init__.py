@@ -37,7 +37,14 @@ __all__ = [*_HOME_OF, *_SHARED, "scenarios"]
 
 
 def scenarios() -> dict[str, str]:
-    """Return each scenario's name and what it simulates, in one line."""
+    """Return each scenario's name and what it simulates, in one line.
+
+    Examples
+    --------
+    >>> import mixedlab as ml
+    >>> ml.simulate.scenarios()["hospitals"]
+    'Simulate patients in hospitals that differ by a random intercept.'
+    """
     return {
         name: getattr(_module(home), name).__doc__.splitlines()[0]
         for name, home in _HOME_OF.items()

@@ -43,6 +43,15 @@ def couples(
         ``adherence``. Truth: ``fixef`` by role, ``cov`` (2 x 2 residual covariance, patient
         first), ``rho``, and ``cov_y``, the covariance of the two outcomes,
         ``B R B' + cov`` with B the 2 x 2 of slopes and R the correlation of the qualities.
+
+    Examples
+    --------
+    >>> import mixedlab as ml
+    >>> ml.simulate.couples(seed=1).to_frame().head(3).round(2)
+       couple     role  quality  partner_quality  adherence
+    0       0  patient    -0.86             0.21       4.20
+    1       0  partner     0.21            -0.86       5.24
+    2       1  patient     0.80             2.43       5.05
     """
     draws = Draws(seed)
     couple = np.arange(n_couples)

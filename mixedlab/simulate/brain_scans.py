@@ -38,6 +38,15 @@ def scans(
         means), ``i2`` = tau^2 / (tau^2 + typical se^2) with the typical variance of Higgins and
         Thompson (2002), and ``se_mixed``, the standard error of the best weighted mean
         ``1 / sqrt(sum 1 / (tau^2 + se_i^2))``, beside ``se_fixed``, which takes tau for 0.
+
+    Examples
+    --------
+    >>> import mixedlab as ml
+    >>> ml.simulate.scans(seed=1).to_frame().head(3).round(2)
+       subject  task  signal
+    0        0     0    1.55
+    1        0     1    0.07
+    2        0     0   -0.76
     """
     draws = Draws(seed)
     subjects = np.arange(n_subjects)
@@ -78,6 +87,13 @@ def first_stage(sim: Simulated) -> tuple[np.ndarray, np.ndarray]:
 
     The subject's own residual variance is pooled over task and rest, as in a regression of one
     subject's trials on the task.
+
+    Examples
+    --------
+    >>> import mixedlab as ml
+    >>> estimate, se = ml.simulate.first_stage(ml.simulate.scans(n_subjects=4, seed=1))
+    >>> estimate.round(2)
+    array([ 0.2 ,  0.13, -0.32, -0.13])
     """
     subject, task, y = sim["subject"], sim["task"], sim["signal"]
     n = np.stack([np.bincount(subject, task == k) for k in (0, 1)])

@@ -35,6 +35,15 @@ def cells(
         ``sd_donor``, ``sd_cell``, ``icc``, and with equal numbers n of cells ``design_effect`` =
         1 + (n - 1) icc and ``n_effective`` = J n / design effect (with unequal ones, Kish's n =
         sum n_j^2 / sum n_j in their place).
+
+    Examples
+    --------
+    >>> import mixedlab as ml
+    >>> ml.simulate.cells(seed=1).to_frame().head(3).round(2)
+       donor  treated  expression
+    0      0        0        6.35
+    1      0        0        2.49
+    2      0        0        6.33
     """
     draws = Draws(seed)
     donor, number = rows_of(n_cells, n_donors, "sizes in `n_cells`")

@@ -38,6 +38,15 @@ def consumers(
         Truth: ``fixef``, the sds, ``c``, ``u``, ``s``, ``icc_country`` and ``icc_consumer`` on the
         latent scale (two purchases of a country, of one consumer; price 0) with the logistic
         variance pi^2/3, and ``marginal_mean``, the share that buys at price 0.
+
+    Examples
+    --------
+    >>> import mixedlab as ml
+    >>> ml.simulate.consumers(seed=1).to_frame().head(3).round(2)
+       country  consumer  price  bought
+    0        0         0  -0.45       1
+    1        0         0   0.60       0
+    2        0         0   0.64       0
     """
     draws = Draws(seed)
     countries, people = np.arange(n_countries), np.arange(n_consumers)

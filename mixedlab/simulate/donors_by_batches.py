@@ -39,6 +39,15 @@ def batches(
         (correlation of two rows that share only the donor, only the batch), ``corr_both``, and
         ``components``, the number of unconnected parts of the design: with more than one the
         parts' levels cannot be compared.
+
+    Examples
+    --------
+    >>> import mixedlab as ml
+    >>> ml.simulate.batches(seed=1).to_frame().head(3).round(2)
+       donor  batch  signal
+    0      0      0    5.89
+    1      0      0    5.41
+    2      0      1    6.60
     """
     draws = Draws(seed)
     donors, labels = np.arange(n_donors), np.arange(n_batches)

@@ -42,6 +42,15 @@ def fibre(
         by intercept and slope, at the origin), ``fixef``, ``cov`` (2 x 2), ``rho`` at the origin,
         and ``narrowest`` = -rho sd_intercept / sd_slope, the grams of fibre at which persons
         differ least.
+
+    Examples
+    --------
+    >>> import mixedlab as ml
+    >>> ml.simulate.fibre(seed=1).to_frame().head(3).round(2)
+       person  fibre     x  glucose
+    0       0   0.00  0.00     6.75
+    1       0   2.86  2.86     6.04
+    2       0   5.71  5.71     6.62
     """
     person, meal = rows_of(n_meals, n_persons, "meals")
     grams = max_fibre * np.arange(n_meals) / (n_meals - 1)
@@ -107,6 +116,14 @@ def slope_covariance(cov: ArrayLike, x: ArrayLike, sd_error: float = 0.0) -> NDA
 
     ``Cov(y, y') = t00 + t01 (x + x') + t11 x x'``, plus ``sd_error**2`` on the diagonal. ``cov``
     is the 2 x 2 covariance of intercept and slope.
+
+    Examples
+    --------
+    >>> import mixedlab as ml
+    >>> import numpy as np
+    >>> ml.simulate.slope_covariance(np.diag([0.64, 0.01]), [0.0, 10.0]).round(2)
+    array([[0.64, 0.64],
+           [0.64, 1.64]])
     """
     x = np.asarray(x, dtype=float)
     Z = np.column_stack([np.ones_like(x), x])

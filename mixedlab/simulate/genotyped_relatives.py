@@ -42,6 +42,15 @@ def relatives(
         (individuals by individuals): the expected correlation of alleles relative to the
         ancestors, times 2: ``1 + F`` with oneself, ``2 F`` in one population, ``1/2 (1 + 3 F)``
         between siblings.
+
+    Examples
+    --------
+    >>> import mixedlab as ml
+    >>> ml.simulate.relatives(seed=1).to_frame().head(3).round(2)
+       family  population  trait
+    0       0           0  -0.12
+    1       0           0   0.24
+    2       1           1  -0.51
     """
     draws = Draws(seed)
     snps, n_causal = np.arange(n_snps), min(n_causal, n_snps)

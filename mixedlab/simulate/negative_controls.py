@@ -46,6 +46,15 @@ def contamination(
         0 in controls), ``contamination`` (taxa by batches) and ``cv_contamination``, the
         coefficient of variation of c over taxa and batches,
         ``sqrt((1 + cv_taxa^2) (1 + cv_batches^2) - 1)``.
+
+    Examples
+    --------
+    >>> import mixedlab as ml
+    >>> ml.simulate.contamination(seed=1).to_frame().head(3).round(2)
+       taxon  batch  sample  control  depth  reads
+    0      0      0       0    False  17.42      0
+    1      1      0       0    False  17.42      3
+    2      2      0       0    False  17.42      2
     """
     draws = Draws(seed)
     taxa, batches = np.arange(n_taxa), np.arange(n_batches)

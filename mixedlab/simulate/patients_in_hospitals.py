@@ -41,6 +41,15 @@ def hospitals(
         ``fixef``, ``sd_hospital``, ``b`` by hospital, ``eta`` (each patient's linear predictor),
         ``marginal_mean`` (of a patient of severity 0, over hospitals) and ``icc`` on the scale
         of the linear predictor (nan for counts).
+
+    Examples
+    --------
+    >>> import mixedlab as ml
+    >>> ml.simulate.hospitals(seed=1).to_frame().head(3).round(2)
+       hospital  severity  infected
+    0         0      0.64         0
+    1         0      1.67         1
+    2         0     -0.86         0
     """
     draws = Draws(seed)
     hospital, number = rows_of(patients, n_hospitals, "sizes in `patients`")

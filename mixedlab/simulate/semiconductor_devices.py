@@ -43,6 +43,15 @@ def devices(
         ``fixef``, ``u``, ``lam`` = 1/a (0 without device effects), ``phi`` by row, ``mu`` by row,
         and ``cv`` by row, the marginal coefficient of variation
         ``sqrt((1 + phi) (1 + cv_device^2) - 1)``.
+
+    Examples
+    --------
+    >>> import mixedlab as ml
+    >>> ml.simulate.devices(seed=1).to_frame().head(3).round(2)
+       device  lamination  firing  cooling  curvature
+    0       0          -1      -1       -1       0.00
+    1       0          -1      -1       -1       0.01
+    2       0          -1      -1       -1       0.01
     """
     draws = Draws(seed)
     labels = np.arange(n_devices)

@@ -40,6 +40,15 @@ def trials(
         neurons of m trials ``se_effect``, the true sd of the difference of the two condition
         means, beside ``se_naive``, what independence would make of it (nan where one condition is
         empty).
+
+    Examples
+    --------
+    >>> import mixedlab as ml
+    >>> ml.simulate.trials(seed=1).to_frame().head(3).round(2)
+       subject  neuron  stimulus   rate
+    0        0       0         0   6.06
+    1        0       0         1   7.18
+    2        0       0         0  11.71
     """
     draws = Draws(seed)
     subject, neuron, trial = (

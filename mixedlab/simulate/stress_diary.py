@@ -50,6 +50,15 @@ def diary(
     13:203). The random-intercept model weighs each row's deviation by 1/s^2 and each person's mean
     by n/(s^2 + n s_u^2), where s_u^2 is what that model takes for the persons' variance; the value
     given solves both for many persons.
+
+    Examples
+    --------
+    >>> import mixedlab as ml
+    >>> ml.simulate.diary(seed=1).to_frame().head(3).round(2)
+       person  support  stress
+    0       0     6.15    4.44
+    1       0     3.69    5.61
+    2       0     5.16    4.87
     """
     draws = Draws(seed)
     person, prompt = rows_of(n_prompts, n_persons, "prompts")

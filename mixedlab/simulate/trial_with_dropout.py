@@ -45,6 +45,15 @@ def dropout(
         ``observed``; rows with ``observed`` are the trial's data. Truth: ``fixef``, ``b``
         (patients by start and slope), ``cov`` (2 x 2), ``sd_error``, and ``completers``, the
         expected share seen to the end where dropout is completely at random (else nan).
+
+    Examples
+    --------
+    >>> import mixedlab as ml
+    >>> ml.simulate.dropout(seed=1).to_frame().head(3).round(2)
+       patient  treated  week  quality  observed
+    0        0        0   0.0    47.79      True
+    1        0        0   2.0    46.30      True
+    2        0        0   4.0    46.50      True
     """
     draws = Draws(seed)
     patients, visits = np.arange(n_patients), np.arange(n_visits)

@@ -41,6 +41,15 @@ def villages(
         linear predictor (nan for counts), and ``design_effect`` =
         ``1 + ((1 + cv^2) n - 1) icc``, with n and cv of the sizes drawn (Eldridge, Ashby and Kerry
         2006, International Journal of Epidemiology 35:1292).
+
+    Examples
+    --------
+    >>> import mixedlab as ml
+    >>> ml.simulate.villages(seed=1).to_frame().head(3).round(2)
+       village  treated  infected
+    0        0        0         1
+    1        0        0         0
+    2        0        0         0
     """
     draws = Draws(seed)
     J = 2 * n_villages

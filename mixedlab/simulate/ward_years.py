@@ -38,6 +38,15 @@ def wards(
         two patients of a ward and year, ``reliability`` by ward = n / (n + lambda) with
         ``lambda = sd_patient^2 / sd_ward^2``, and ``regression``, by ward: how much of a ward's
         distance from the mean is expected again next year, stability times reliability.
+
+    Examples
+    --------
+    >>> import mixedlab as ml
+    >>> ml.simulate.wards(seed=1).to_frame().head(3).round(2)
+       ward  year  score
+    0     0     0  93.82
+    1     0     0  82.52
+    2     0     0  79.12
     """
     sizes = rows_of(n_patients, n_wards, "numbers of patients")[0]
     sizes = tuple(np.bincount(sizes).tolist())

@@ -189,6 +189,13 @@ def two_stage(
     DataError
         Where shapes differ, a standard error is not positive, a value is missing, or there are
         fewer than two subjects.
+
+    Examples
+    --------
+    >>> import mixedlab as ml
+    >>> fit = ml.two_stage([0.2, 0.5, 0.1, 0.8], [0.1, 0.2, 0.15, 0.3], method="DL")
+    >>> round(fit.estimate, 3), round(fit.se, 3), round(fit.tau2, 3)
+    (0.309, 0.121, 0.029)
     """
     method = str(method).upper()
     if method not in METHODS:
@@ -287,6 +294,17 @@ def compare_group_analyses(
         of one subject. ``fixed``: these subjects, weighed by precision. ``random``: people in
         general, a t-test that weighs all alike. ``mixed``: people in general, weighed by
         precision and tau^2 (REML, Knapp-Hartung).
+
+    Examples
+    --------
+    >>> import mixedlab as ml
+    >>> ml.compare_group_analyses([0.2, 0.5, 0.1, 0.8], [0.1, 0.2, 0.15, 0.3]).round(3)
+                        about  estimate     se  ...   df      p  largest_weight
+    fixed      these subjects     0.254  0.074  ...  inf  0.001           0.554
+    random  people in general     0.400  0.158  ...  3.0  0.085           0.250
+    mixed   people in general     0.311  0.135  ...  3.0  0.105           0.375
+    <BLANKLINE>
+    [3 rows x 7 columns]
     """
     import pandas as pd
 

@@ -334,6 +334,15 @@ class GEEFit(Questions):
         """Marginal mean of rows, the average over clusters; the only kind there is.
 
         See `mixedlab.inference.prediction.predict`.
+
+        Examples
+        --------
+        >>> import mixedlab as ml
+        >>> fit = ml.gee("resp ~ age * smoke", ml.load("ohio"), groups="id", family="binomial")
+        >>> fit.predict(interval="confidence").head(2).round(3)
+           prediction     se  lower  upper
+        0       0.165  0.018  0.133  0.204
+        1       0.147  0.014  0.122  0.176
         """
         return super().predict(newdata, kind, scale, interval, new_levels, level)
 
@@ -350,7 +359,15 @@ class GEEFit(Questions):
         return f"Marginal model ({kind.name} with {kind.link.name} link)"
 
     def summary(self, exponentiate: bool = False) -> Summary:
-        """Coefficients with robust standard errors, and the working correlation."""
+        """Coefficients with robust standard errors, and the working correlation.
+
+        Examples
+        --------
+        >>> import mixedlab as ml
+        >>> fit = ml.gee("resp ~ age * smoke", ml.load("ohio"), groups="id", family="binomial")
+        >>> fit.summary(exponentiate=True).lines[3]
+        'Working correlation: exchangeable, alpha = 0.3546'
+        """
         sizes = self.working.clusters.sizes
         lines = [
             f"{self.formula}; clusters by {self.groups}",

@@ -112,6 +112,19 @@ def gee(
     DataWarning
         Where rows were left out, the equations did not settle, or the estimated correlation
         had to be moved into the range that a correlation matrix allows.
+
+    Examples
+    --------
+    >>> import mixedlab as ml
+    >>> fit = ml.gee("resp ~ age * smoke", ml.load("ohio"), groups="id", family="binomial")
+    >>> fit.coef.round(3)
+    (Intercept)   -1.900
+    age           -0.141
+    smoke          0.314
+    age:smoke      0.071
+    Name: estimate, dtype: float64
+    >>> round(fit.correlation, 3)
+    0.355
     """
     from mixedlab.data.columns import as_frame, factorized
     from mixedlab.data.design import build_design

@@ -97,6 +97,20 @@ def hglm(
     References
     ----------
     Lee and Nelder (1996), Hierarchical generalized linear models, JRSS B 58:619-678.
+
+    Examples
+    --------
+    >>> import mixedlab as ml
+    >>> fit = ml.hglm(
+    ...     "y ~ lbase + (1 | subject)",
+    ...     ml.load("epil"),
+    ...     family="poisson",
+    ...     random_family="gamma",
+    ... )
+    >>> fit.fixef.round(3)
+    (Intercept)    0.001
+    lbase          1.003
+    Name: estimate, dtype: float64
     """
     if method not in METHODS:
         raise MixedlabError(f"There is no method {method!r}. Choose one of {listed(METHODS)}.")

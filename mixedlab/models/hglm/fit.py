@@ -221,7 +221,23 @@ class HierarchicalFit(MixedFit):
         return [t.group if plain else f"{t.group}: {t.names[0]}" for t in self.terms]
 
     def refit(self, y: ArrayLike) -> HierarchicalFit:
-        """Fit the same model to another response (n,), in the order of the rows fitted."""
+        """Fit the same model to another response (n,), in the order of the rows fitted.
+
+        Examples
+        --------
+        >>> import mixedlab as ml
+        >>> fit = ml.hglm(
+        ...     "y ~ lbase + (1 | subject)",
+        ...     ml.load("epil"),
+        ...     family="poisson",
+        ...     random_family="gamma",
+        ... )
+        >>> again = fit.refit(fit.simulate(1, seed=1)[0])
+        >>> again.fixef.round(2)
+        (Intercept)    0.20
+        lbase          0.92
+        Name: estimate, dtype: float64
+        """
         y = np.asarray(y, dtype=float)
         if y.shape != self.y.shape or not np.all(np.isfinite(y)):
             raise DataError(f"Give {self.n_obs} finite responses, one for each row fitted.")
@@ -316,7 +332,40 @@ class HierarchicalFit(MixedFit):
         return draw_response(self.data, self.estimates, rng)
 
     def summary(self, exponentiate: bool = False) -> Summary:
-        """Estimates as tables: random effects, dispersions, fixed effects."""
+        """Estimates as tables: random effects, dispersions, fixed effects.
+
+        Examples
+        --------
+        >>> import mixedlab as ml
+        >>> fit = ml.hglm(
+        ...     "y ~ lbase + (1 | subject)",
+        ...     ml.load("epil"),
+        ...     family="poisson",
+        ...     random_family="gamma",
+        ... )
+        >>> print(fit.summary())
+        Hierarchical generalised linear model by maximum likelihood
+        Formula: y ~ lbase + (1 | subject)
+        Model: y | u poisson with log link; u gamma on subject (v = log u, E u = 1)
+        Likelihood: closed form (negative multinomial)
+        Rows: 236; groups: subject 59
+        -2 log-likelihood: 1347.9364; AIC 1353.94; BIC 1364.33
+        <BLANKLINE>
+        Random effects
+                        var1 var2  variance  sd or correlation
+        group
+        subject  (Intercept)        0.33969            0.58283
+        <BLANKLINE>
+        Fixed effects
+                     estimate       se        z          p
+        (Intercept) 0.0013636   0.1935 0.007047    0.99438
+        lbase          1.0029 0.096055    10.44 1.6209e-25
+        <BLANKLINE>
+        Dispersions (logarithms)
+                                    estimate      se
+        of             coefficient
+        lambda subject (Intercept)   -1.2285 0.21333
+        """
         made = super().summary(exponentiate)
         lines = list(made.lines)
         about = [f"Model: {self.model}", f"Likelihood: {self.estimates.how}"]

@@ -89,6 +89,17 @@ def contamination(
     DataError
         Lengths that differ, counts that are no whole numbers, depth that is not positive, no
         control, no sample.
+
+    Examples
+    --------
+    >>> import mixedlab as ml
+    >>> sim = ml.simulate.contamination(n_taxa=5, seed=1)
+    >>> reads, taxon, batch, control, depth = (
+    ...     sim.columns[c] for c in ("reads", "taxon", "batch", "control", "depth")
+    ... )
+    >>> fit = ml.contamination(reads, taxon, batch, control, depth)
+    >>> round(fit.mean_rate, 3), len(fit.samples)
+    (0.343, 240)
     """
     if not 0 < level < 1:
         raise MixedlabError(f"`level` is {level!r}; it must lie between 0 and 1.")

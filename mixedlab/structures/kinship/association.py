@@ -191,6 +191,18 @@ def gwas(
     ------
     ValueError
         Where shapes disagree, a genotype is no allele count, or no SNP can be tested.
+
+    Examples
+    --------
+    >>> import mixedlab as ml
+    >>> sim = ml.simulate.relatives(n_families=60, seed=1)
+    >>> scan = ml.gwas(sim.columns["trait"], sim.matrices["genotype"])
+    >>> scan.table.head(2).round(3)
+        snp     af   beta  ...  log10p_wald  log10p_lrt  log10p_score
+    0  snp1  0.892  0.289  ...       -0.818      -0.831        -0.818
+    1  snp2  0.296 -0.225  ...       -0.917      -0.931        -0.914
+    <BLANKLINE>
+    [2 rows x 12 columns]
     """
     if ratio not in ("each", "null"):
         raise DataError(f"ratio must be 'each' or 'null', not {ratio!r}.")

@@ -80,6 +80,14 @@ def kinship(genotype: ArrayLike | str | PathLike, *, standardize: bool = False) 
     References
     ----------
     VanRaden (2008) J. Dairy Sci. 91:4414; Zhou and Stephens (2012) Nature Genetics 44:821.
+
+    Examples
+    --------
+    >>> import mixedlab as ml
+    >>> sim = ml.simulate.relatives(n_families=20, seed=1)
+    >>> K = ml.kinship(sim.matrices["genotype"])
+    >>> K.shape
+    (40, 40)
     """
     snps = Genotypes(genotype)
     n = snps.shape[0]
@@ -241,6 +249,15 @@ def kinship_lmm(
     ValueError
         Where shapes disagree, K is no covariance matrix, columns of X are linearly
         dependent, y is constant, or there are no more individuals than columns.
+
+    Examples
+    --------
+    >>> import mixedlab as ml
+    >>> sim = ml.simulate.relatives(n_families=60, seed=1)
+    >>> K = ml.kinship(sim.matrices["genotype"])
+    >>> fit = ml.kinship_lmm(sim.columns["trait"], None, K)
+    >>> round(fit.h2, 2)
+    0.53
     """
     y, X, names, kept = response_and_covariates(y, X)
     K = relationship_of(K, kept)

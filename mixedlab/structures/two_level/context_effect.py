@@ -143,6 +143,16 @@ def latent_context(y: str, x: str, g: str, df: pd.DataFrame) -> LatentContextFit
     See Also
     --------
     mixedlab.within_between : the manifest group mean and the deviations from it.
+
+    Examples
+    --------
+    >>> import mixedlab as ml
+    >>> fit = ml.latent_context("y", "x", "class", ml.load("classrooms"))
+    >>> fit.coef.round(3)
+    within     0.338
+    between    1.045
+    context    0.707
+    Name: estimate, dtype: float64
     """
     table = ClusteredColumns.read(df, g, [x, y])
     none = np.empty((table.cluster.size, 0)), np.empty((len(table.labels), 0))

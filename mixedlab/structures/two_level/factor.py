@@ -172,6 +172,13 @@ def twolevel_factor(
     DataError
         Where a column is absent or not numeric, there are fewer than three items, a covariate
         between groups varies within one, or no group has two rows.
+
+    Examples
+    --------
+    >>> import mixedlab as ml
+    >>> fit = ml.twolevel_factor(["y1", "y2", "y3"], ml.load("twolevel"), "cluster")
+    >>> round(fit.loglik, 2)
+    -12513.7
     """
     items, within, between = (_as_names(v) for v in (items, within, between))
     if len(items) < 3:
