@@ -126,7 +126,7 @@ PROBE = """
 import sys
 from mixedlab.labs import catalogue
 lab = catalogue.get(sys.argv[1])
-named = [*(p.state for p in lab.presets), *(g.solution for g in lab.goals), lab.reveal]
+named = [*(g.solution for g in lab.goals), lab.reveal]
 for state in (lab.state(), *(lab.clean(fields) for fields in named)):
     lab.run(state)
 if lab.statistics:

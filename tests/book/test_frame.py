@@ -55,19 +55,19 @@ def test_landing_page_has_one_lab_alive():
     assert len(LAB.findall(source("index"))) == 1
 
 
-def test_teachers_page_names_labs_and_presets_that_exist():
+def test_teachers_page_names_labs_and_goals_that_exist():
     rows = re.findall(r"\| `([\w-]+)`, (.+) \|$", source("appendices/teachers"), re.MULTILINE)
     assert {name for name, _ in rows} == set(catalogue.names()), "each lab shakes some mistake"
     for name, action in rows:
         lab = catalogue.get(name)
-        known = {p.label for p in lab.presets} | {g.text for g in lab.goals} | {"New sample"}
+        known = {g.text for g in lab.goals} | {"New sample"}
         assert set(re.findall(r"\*([^*]+)\*", action)) <= known, name
 
 
 @pytest.mark.parametrize("page", ["appendices/classroom", "appendices/teachers"])
 def test_buttons_named_to_a_class_exist(page):
     labs = [catalogue.get(name) for name in catalogue.names()]
-    known = {p.label for lab in labs for p in lab.presets} | {lab.truth_label for lab in labs}
+    known = {lab.truth_label for lab in labs}
     known |= {goal.text for lab in labs for goal in lab.goals}
     known |= {lab.new_sample_label for lab in labs} | {
         "+500",

@@ -227,14 +227,6 @@ class OpenLab:
         start = getattr(self.lab.state(), field)
         self.settled(lambda s: math.isclose(s[field], start))
 
-    def try_presets(self) -> None:
-        """Every preset shows its state."""
-        for i, preset in enumerate(self.lab.presets):
-            wanted = vars(self.lab.clean(preset.state)) | {"seed": self.drawn()["state"]["seed"]}
-            self.open_fold("more")
-            self.root.locator(f'[data-ml="preset"][data-preset="{i}"]').click()
-            self.assert_scene_is_pythons(self.settled(lambda s, wanted=wanted: s == wanted))
-
     def try_goals(self) -> None:
         """Every goal's solution can be shown, and is ticked."""
         for i, goal in enumerate(self.lab.goals):

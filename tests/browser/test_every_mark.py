@@ -376,7 +376,7 @@ def test_a_late_answer_to_nothing_is_dropped(page):
     expect(part(page, "error")).to_be_hidden()
 
 
-def test_step_back_reset_and_presets(page):
+def test_step_back_and_reset(page):
     slider = part(page, "slider", "[data-field=height]")
     back = part(page, "back")
     expect(back).to_be_disabled()
@@ -385,25 +385,35 @@ def test_step_back_reset_and_presets(page):
     wait_for_state(page, height=0.7)
     part(page, "new-sample").click()
     part(page, "option").first.click()
-    part(page, "more").locator("summary").click()
-    part(page, "preset").first.click()
-    wait_for_state(page, height=2, seed=2)
-    expect(part(page, "preset-note")).to_have_text("A high wave.")
-    expect(part(page, "preset").first).to_have_attribute("aria-pressed", "true")
     part(page, "menu").locator("summary").click()
-    back.click()
-    wait_for_state(page, height=0.7, seed=2)
     back.click()
     wait_for_state(page, height=0.7, seed=1)
     back.click()
     wait_for_state(page, height=0.5, seed=1)
     expect(back).to_be_disabled()
-    part(page, "more").locator("summary").click()
-    part(page, "preset").nth(1).click()
-    wait_for_state(page, seed=7)
+    part(page, "menu").locator("summary").click()
+    part(page, "new-sample").click()
+    wait_for_state(page, seed=2)
     part(page, "menu").locator("summary").click()
     part(page, "reset").click()
     wait_for_state(page, **asdict(LAB.state()))
+
+
+def test_a_class_votes_by_options_and_what_most_said_is_the_bet(page):
+    root = part(page, "lab").first
+    root.evaluate("lab => { lab.dataset.vote = 'open'; lab.dispatchEvent(new Event('ml-vote')); }")
+    options, tallies = part(page, "option"), part(page, "tally")
+    for choice in (1, 0, 1, 0):
+        options.nth(choice).click()
+    root.evaluate("lab => lab.dispatchEvent(new Event('ml-unvote'))")  # the last is taken back
+    expect(tallies.nth(0)).to_have_text("1")
+    expect(tallies.nth(1)).to_have_text("2")
+    expect(root).to_have_attribute("data-stage", "data")
+    expect(part(page, "skip")).to_have_text("Close the vote")
+    part(page, "skip").click()
+    expect(root).to_have_attribute("data-stage", "estimate")
+    expect(part(page, "said")).to_contain_text("The class: 3 votes: 1, 2")
+    expect(options.nth(1)).to_have_attribute("aria-pressed", "true")
 
 
 def test_dragging_a_control_keeps_the_sample(page):

@@ -68,7 +68,6 @@ def test_reader_uses_the_lab(page, url, name):
     lab.new_sample()
     lab.step_back_and_reset()
     lab.replicate_and_stop()
-    lab.try_presets()
     lab.try_goals()
     lab.move_a_handle()
 

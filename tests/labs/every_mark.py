@@ -6,11 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from mixedlab.labs.kit.bet import Choice
 from mixedlab.labs.kit.lab import (
     Goal,
     Lab,
-    Preset,
-    Question,
     Statistic,
     choice,
     dragged,
@@ -60,22 +59,22 @@ def scene(state: State, data: np.ndarray, fits: np.ndarray) -> Scene:
     wave = 5 + state.height * np.sin(x)
     shapes = ["circle", "square", "triangle", "diamond", "cross"]
     every = [
-        Bands(key="band", color="partial", x=[x], low=[wave - 1], high=[wave + 1], name="band",
+        Bands(key="band", color="model", x=[x], low=[wave - 1], high=[wave + 1], name="band",
               stage="estimate"),
-        Lines(key="fit", color="partial", x=[x], y=[wave], name="fit", stage="estimate",
+        Lines(key="fit", color="model", x=[x], y=[wave], name="fit", stage="estimate",
               hover=["the fit"]),
         Lines(key="true", color="truth", x=[x], y=[wave * 0.9], dashed=True, stage="truth",
               name="truth"),
-        Lines(key="line", color="accent", x=[[state.line] * 2], y=[[0, 9]],
+        Lines(key="line", color="yours", x=[[state.line] * 2], y=[[0, 9]],
               drag=[Drag("The line", x="line")]),
         Dots(key="data", keys=[str(i) for i in range(30)], x=data[:, 0], y=data[:, 1], name="data",
              hover=[f"point {i}" for i in range(30)]),
-        Arrows(key="pull", color="none", x0=data[:5, 0], y0=data[:5, 1], x1=[5] * 5, y1=[5] * 5,
+        Arrows(key="pull", color="own", x0=data[:5, 0], y0=data[:5, 1], x1=[5] * 5, y1=[5] * 5,
                keys=[str(i) for i in range(5)], gap=4, stage="estimate", name="pull",
                starts_from="data", hover=[f"pull {i}" for i in range(5)]),
-        Dots(key="point", color="warning", x=[state.px], y=[state.py], size=7,
+        Dots(key="point", color="everyone", x=[state.px], y=[state.py], size=7,
              drag=[Drag("The point", x="px", y="py", sets={"kind": "two"})]),
-        Texts(key="words", color="muted", x=[5], y=[9.5], text=["a <remark>"]),
+        Texts(key="words", color="guide", x=[5], y=[9.5], text=["a <remark>"]),
         *(Dots(key=f"shape-{shape}", shape=shape, x=[i + 1], y=[1], filled=i % 2 == 0)
           for i, shape in enumerate(shapes)),
     ]  # fmt: skip
@@ -116,12 +115,8 @@ LAB = Lab(
     simulate=simulate,
     fit=fit,
     scene=scene,
-    question=Question("What is <it>?", ("This.", 'That "one"', "Neither of the two")),
+    question=Choice("What is <it>?", ("This.", 'That "one"', "Neither of the two")),
     alt="Thirty points & a wave.",
-    presets=[
-        Preset("High <2>", {"height": 2.0}, "A high wave."),
-        Preset("Seeded", {"seed": 7}, "One sample."),
-    ],
     goals=[
         Goal("Make a high wave", lambda state, data, fits: state.height > 1.95, {"height": 2.0})
     ],

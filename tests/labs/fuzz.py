@@ -28,15 +28,11 @@ def check_lab(lab: Lab, n_random: int = 200, seed: int = 0) -> None:
     """Run a lab at every control's ends and at random states, and check each scene."""
     default = lab.run(lab.state())
     panels = [panel.key for panel in default.panels]
-    named = [*(p.state for p in lab.presets), *(g.solution for g in lab.goals), lab.reveal]
+    named = [*(g.solution for g in lab.goals), lab.reveal]
     shown = [default, *(lab.run(lab.clean(state)) for state in named)]
     legend = {mark.name for mark in legend_marks(shown)}
     shell(lab)
     json.dumps(protocol.describe(lab), allow_nan=False)
-    for preset in lab.presets:
-        cleaned = asdict(lab.clean(preset.state))
-        kept = {name: cleaned.get(name) for name in preset.state}
-        assert kept == dict(preset.state), f"preset {preset.label!r} is not a state: {kept}"
     for state in itertools.chain(end_states(lab), random_states(lab, n_random, seed)):
         try:
             scene = lab.run(state)
@@ -50,7 +46,7 @@ def check_lab(lab: Lab, n_random: int = 200, seed: int = 0) -> None:
             raise AssertionError(f"{lab.name} at {state}: {error}") from error
     if lab.statistics:
         check_replicates(lab)
-    if lab.goals and lab.name in catalogue.names():  # it is on the new stage
+    if lab.name in catalogue.names():  # not the kit's own, which shows every mark and no surprise
         ends = list(end_states(lab))
         check_stage(lab, [*ends[:8], *random_states(lab, 12, seed)])
 

@@ -1,4 +1,4 @@
-// The inputs of a lab: sliders with their number boxes, choices, switches, the seed and presets.
+// The inputs of a lab: sliders with their number boxes, choices, switches and the seed.
 // They show a state and say what the reader wants of it; they hold none themselves.
 
 import { snap } from "./scale.js";
@@ -9,7 +9,6 @@ export class Controls {
     this.root = root;
     this.change = change;
     this.onHold = onHold;
-    this.presets = description.presets;
     this.fields = new Map(description.controls.map((control) => [control.field, control]));
     this.seedRange = { low: 0, high: description.max_seed, step: 1 };
     this.on = (target, event, action) => target.addEventListener(event, action, { signal });
@@ -18,10 +17,6 @@ export class Controls {
       for (const input of box.querySelectorAll("input, select")) this.bind(input, box.dataset.field);
     }
     this.bindSeed();
-    for (const button of this.all("preset")) {
-      const { state, label } = this.presets[button.dataset.preset];
-      this.on(button, "click", () => change(state, `preset ${label}`));
-    }
   }
 
   all(name) {
@@ -76,7 +71,6 @@ export class Controls {
     }
     const [seed] = this.all("seed");
     if (seed !== this.typing) seed.value = state.seed;
-    this.showPresets(state);
   }
 
   showInput(input, value, unit) {
@@ -87,17 +81,6 @@ export class Controls {
     const share = (value - input.min) / (input.max - input.min);
     input.style.setProperty("--ml-filled-share", share);
     if (unit) input.setAttribute("aria-valuetext", `${value} ${unit}`);
-  }
-
-  showPresets(state) {
-    let note = "";
-    for (const button of this.all("preset")) {
-      const preset = this.presets[button.dataset.preset];
-      const chosen = Object.keys(preset.state).every((field) => preset.state[field] === state[field]);
-      button.setAttribute("aria-pressed", String(chosen));
-      if (chosen) note = preset.note;
-    }
-    for (const place of this.all("preset-note")) place.textContent = note;
   }
 }
 

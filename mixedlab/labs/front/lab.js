@@ -261,8 +261,10 @@ class LabView {
     const truth = stage === 2;
     setText(this.part("question"), scene.ask || this.description.bet.ask);
     setText(this.part("outcome-text"), truth ? `${scene.outcome} ${scene.outcome_truth}` : scene.outcome);
-    const headline = (truth && scene.headline_truth) || scene.headline || "";
-    const words = headline && capital(verdict + headline);
+    const later = truth && scene.headline_truth;
+    const headline = later || scene.headline || "";
+    const judged = !later || scene.answer_truth != null; // the truth may speak of something else
+    const words = headline && capital((judged ? verdict : "") + headline);
     setText(this.part("headline"), stage === 0 ? "" : words);
     this.root.toggleAttribute("data-told", stage > 0 && words !== "");
     this.gate.showWager();

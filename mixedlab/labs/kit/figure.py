@@ -45,9 +45,7 @@ STAGES: tuple[str, ...] = get_args(Stage)
 PALETTE = {
     "own": "#d55e00", "model": "#0072b2", "everyone": "#009e73", "yours": "#b8498f",
     "guide": "#b4bcc6",
-    "data": "#5d6773", "truth": "#000000", "complete": "#009e73", "none": "#d55e00",
-    "partial": "#0072b2", "within": "#0072b2", "between": "#d55e00", "naive": "#e69f00",
-    "robust": "#009e73", "accent": "#cc79a7", "warning": "#d55e00", "muted": "#b4bcc6",
+    "data": "#5d6773", "truth": "#000000",
     "ink": "#1d2329", "soft": "#56606b", "grid": "#eceff2", "paper": "#ffffff",
     "heat-zero": "#f7f7f5", "heat-high": "#0072b2", "heat-below": "#d55e00",
 }  # fmt: skip

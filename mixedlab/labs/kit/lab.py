@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from mixedlab.labs.kit.bet import Bet, Choice
+from mixedlab.labs.kit.bet import Bet
 from mixedlab.labs.kit.scene import Meaning, Scene
 
 MAX_CONTROLS = 5
@@ -62,20 +62,6 @@ def toggle(default: bool, label: str, help: str = "") -> Any:
 def dragged(default: float, low: float, high: float, step: float, label: str) -> Any:
     """Declare a number that is set only by dragging a mark."""
     return field(default=default, metadata={"control": Control("drag", label, low, high, step)})
-
-
-def Question(text: str, options: Sequence[str]) -> Choice:
-    """Return a choice without reasons: how the labs wrote it before there were other bets."""
-    return Choice(text, options)
-
-
-@dataclass(frozen=True)
-class Preset:
-    """A named state worth visiting: only the fields that differ from the default."""
-
-    label: str
-    state: Mapping[str, Any]
-    note: str = ""
 
 
 @dataclass(frozen=True)
@@ -131,7 +117,6 @@ class Lab:
         The one or two controls that are always in sight; the others are under "More". By default
         the first two.
     goals : sequence of Goal
-    presets : sequence of Preset
     reveal : mapping
         Fields that the reveal sets, half a second after the bet: one watches the state change.
     statistics : sequence of Statistic
@@ -159,7 +144,6 @@ class Lab:
     alt: str
     main: Sequence[str] = ()
     goals: Sequence[Goal] = ()
-    presets: Sequence[Preset] = ()
     reveal: Mapping[str, Any] = field(default_factory=dict)
     statistics: Sequence[Statistic] = ()
     measure: Callable[[Any, Any, Any], Mapping[str, float]] | None = None

@@ -14,7 +14,7 @@ from typing import Any
 
 from mixedlab.labs import catalogue
 from mixedlab.labs.kit.bet import bet_to_dict
-from mixedlab.labs.kit.lab import MAX_SEED, Lab, Preset, replicate_seed
+from mixedlab.labs.kit.lab import MAX_SEED, Lab, replicate_seed
 from mixedlab.labs.kit.replicates import describe_distribution, distribution_panel
 from mixedlab.labs.kit.scene import panel_to_dict
 
@@ -42,9 +42,6 @@ def describe(lab: Lab) -> dict[str, Any]:
             for name, control in lab.controls.items()
         ],
         "defaults": default,
-        "presets": [
-            {"label": p.label, "note": p.note, "state": _preset_state(lab, p)} for p in lab.presets
-        ],
         "statistics": [asdict(statistic) for statistic in lab.statistics],
         "max_seed": MAX_SEED,
         "share": "link",
@@ -151,12 +148,6 @@ def in_words(error: Exception) -> str:
     text = str(error).strip() or "something went wrong"
     plain = isinstance(error, (ValueError, RuntimeError))
     return text if plain else f"{type(error).__name__}: {text}"
-
-
-def _preset_state(lab: Lab, preset: Preset) -> dict[str, Any]:
-    """All controls of a preset; its seed only where it names one, else the reader's stays."""
-    state = asdict(lab.clean(preset.state))
-    return state if "seed" in preset.state else {k: v for k, v in state.items() if k != "seed"}
 
 
 def _replicate(lab: Lab, state: Any, message: Mapping[str, Any]) -> dict[str, Any]:

@@ -21,10 +21,14 @@ Stage = Literal["data", "estimate", "truth"]
 """When a mark appears: with the data, after the bet, or when the truth is asked for."""
 
 Meaning = Literal[
-    "data", "own", "model", "everyone", "truth", "yours", "guide",
-    "complete", "none", "partial", "within", "between", "naive", "robust",
-    "accent", "warning", "muted",
-]  # fmt: skip
+    "data",
+    "own",
+    "model",
+    "everyone",
+    "truth",
+    "yours",
+    "guide",
+]
 """What a colour stands for. The palette (Okabe and Ito) is in ``front/lab.css``."""
 
 Shape = Literal["circle", "square", "diamond", "triangle", "cross"]

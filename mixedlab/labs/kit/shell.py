@@ -40,7 +40,7 @@ def shell(lab: Lab, pictures: Mapping[str, str] | None = None) -> str:
     pictures : mapping of panel key to str, optional
         The SVG that stands in each panel until the lab is live (`kit.svg.pictures`).
     """
-    states = [{}, *(p.state for p in lab.presets), *(g.solution for g in lab.goals), lab.reveal]
+    states = [{}, *(g.solution for g in lab.goals), lab.reveal]
     scenes = [lab.run(lab.clean(state)) for state in states]
     parts = [
         _head(lab),
@@ -239,18 +239,8 @@ def _bar(lab: Lab) -> str:
         if control.kind != "drag"
     }
     main = "".join(made.pop(name) for name in lab.main_controls)
-    presets = "".join(
-        f'<button type="button" class="ml-chip" data-ml="preset" data-preset="{i}" '
-        f'aria-pressed="false">{_(p.label)}</button>'
-        for i, p in enumerate(lab.presets)
-    )
-    if presets:
-        presets = (
-            f'<div class="ml-row ml-after" role="group" aria-label="Presets">{presets}'
-            '<p class="ml-note" data-ml="preset-note"></p></div>'
-        )
-    rest = "".join(made.values()) + presets
-    more = _fold("more", "More", rest, "" if made else "ml-after") if rest else ""
+    rest = "".join(made.values())
+    more = _fold("more", "More", rest) if rest else ""
     return (
         '<fieldset class="ml-controls" data-ml="controls" disabled>'
         f'<legend class="ml-spoken">Controls</legend><div class="ml-main">{main}</div>{more}'

@@ -129,6 +129,4 @@ def test_a_description_says_all_that_the_front_end_needs():
     assert controls["kind"]["options"] == [["one", "First"], ["two", "Second"]]
     assert (controls["groups"]["whole"], controls["height"]["whole"]) == (True, False)
     assert told["defaults"] == asdict(LAB.state())
-    # A preset leaves the reader's seed alone unless it names one.
-    assert "seed" not in told["presets"][0]["state"]
-    assert told["presets"][1]["state"]["seed"] == 7
+    assert told["goals"] == [{"text": "Make a high wave", "solution": {"height": 2.0}}]

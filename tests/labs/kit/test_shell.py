@@ -95,7 +95,7 @@ def test_every_control_is_there_and_waits(page):
             assert float(e["value"]) == getattr(lab.state(), name)
 
 
-def test_question_options_presets_and_panels_are_there(page):
+def test_question_options_goals_and_panels_are_there(page):
     lab, document = page
     bet = lab.question
     told = [e["text"] for e in document.parts("option")]
@@ -106,7 +106,6 @@ def test_question_options_presets_and_panels_are_there(page):
         assert told == []
         assert len(document.parts("bet-done")) == 1
     assert len(document.parts("goal")) == len(lab.goals)
-    assert [e["text"] for e in document.parts("preset")] == [p.label for p in lab.presets]
     panels = [panel.key for panel in lab.run(lab.state()).panels]
     assert [e["data-panel"] for e in document.parts("panel")] == panels
     assert bool(document.parts("replicate")) == bool(lab.statistics)

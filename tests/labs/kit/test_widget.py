@@ -87,7 +87,7 @@ def test_a_control_may_not_take_a_name_of_the_widgets():
         seed: int = 1
 
     with pytest.raises(ValueError, match=r"'layout'.*choose another"):
-        make_widget(replace(LAB, state=State, presets=()))
+        make_widget(replace(LAB, state=State))
 
 
 def test_it_observes_and_links_as_other_widgets_do(widget):
