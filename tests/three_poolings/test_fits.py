@@ -149,27 +149,6 @@ def test_no_group_large_enough():
     assert lines.none.coef.notna().all(axis=None)
 
 
-def test_table_is_tidy(three):
-    table = three.table
-    assert list(table) == ["group", "n", "coefficient", "pooling", "estimate", "se", "note"]
-    assert len(table) == 18 * 2 * 3
-    row = table.query("group == '335' and coefficient == 'Days' and pooling == 'none'").iloc[0]
-    assert row["estimate"] == three.none.coef.loc["335", "Days"]
-    assert row["se"] == three.none.se.loc["335", "Days"]
-    assert row["n"] == 10
-    assert (table["note"] == "").all()
-    wide = three.side_by_side("Days")
-    assert list(wide) == ["n", "complete", "none", "partial", "note"]
-    assert wide.loc["335", "partial"] == three.partial.coef.loc["335", "Days"]
-
-
-def test_it_prints_and_has_html(three):
-    for text in (str(three), repr(three), three._repr_html_()):
-        assert "Three poolings of Reaction" in text
-        assert "335" in text
-    assert "none pooling, residual sd 25.59" in repr(three.none)
-
-
 def test_offset_stays_in_the_fitted_values(sleep):
     shifted = sleep.assign(known=10.0 * sleep["Days"])
     plain = ml.pooling("Reaction ~ Days + (1 | Subject)", sleep)
@@ -195,10 +174,71 @@ def test_shuffled_rows_and_new_labels_change_nothing(sleep, formula):
         )
 
 
-def test_errors_in_words(sleep):
-    with pytest.raises(ValueError, match="groups by plate, sample"):
-        ml.pooling("diameter ~ 1 + (1 | plate) + (1 | sample)", ml.load("penicillin"))
+@pytest.fixture(scope="module")
+def wards():
+    """Falls on 12 wards, with an exposure, and one ward without a fall."""
+    rng = np.random.default_rng(7)
+    ward = np.repeat(np.arange(12), 15)
+    x, beds = rng.normal(size=180), rng.uniform(5, 40, 180)
+    mean = beds * np.exp(-2 + 0.3 * x + rng.normal(0, 0.5, 12)[ward])
+    n = np.where(ward == 4, 0, rng.poisson(mean))
+    fell = (rng.random(180) < 1 / (1 + np.exp(-x))) & (ward != 7)
+    return pd.DataFrame({"ward": ward, "x": x, "beds": beds, "n": n, "fell": fell})
+
+
+def test_counts_with_an_offset(wards):
+    formula = "n ~ x + offset(log(beds)) + (x | ward)"
+    three = ml.pooling(formula, wards, family="poisson")
+    plain = ml.glmm("n ~ x + offset(log(beds))", wards, family="poisson")
+    np.testing.assert_allclose(three.complete.coef.iloc[0], plain.beta, rtol=1e-6)
+    np.testing.assert_allclose(three.complete.se.iloc[0], plain.se, rtol=1e-3)
+    np.testing.assert_allclose(three.complete.fitted, plain.fitted_values, rtol=1e-6)
+    for ward in (0, 5):
+        rows = wards[wards["ward"] == ward]
+        own = ml.glmm("n ~ x + offset(log(beds))", rows, family="poisson")
+        np.testing.assert_allclose(three.none.coef.loc[ward], own.beta, rtol=1e-5)
+        np.testing.assert_allclose(three.none.se.loc[ward], own.se, rtol=1e-3)
+    assert three.notes == {4: "its responses are all 0: no finite estimate of its own"}
+    assert three.none.coef.loc[4].isna().all()
+    assert three.partial.coef.notna().all(axis=None)
+    given = wards.assign(log_beds=np.log(wards["beds"]))
+    same = ml.pooling("n ~ x + (x | ward)", given, family="poisson", offset="log_beds")
+    pd.testing.assert_frame_equal(same.none.coef, three.none.coef)
+
+
+def test_booleans_with_a_shared_slope_are_the_regression_on_indicators(wards):
+    three = ml.pooling("fell ~ x + (1 | ward)", wards, family="binomial")
+    assert three.notes == {7: "its responses are all 0: no finite estimate of its own"}
+    rest = wards[wards["ward"] != 7]
+    dummies = ml.glmm("fell ~ 0 + factor(ward) + x", rest)
+    np.testing.assert_allclose(three.none.coef["(Intercept)"].drop(7), dummies.beta[:-1], rtol=1e-5)
+    np.testing.assert_allclose(
+        three.none.se["(Intercept)"].drop(7), dummies.se.iloc[:-1], rtol=1e-3
+    )
+    np.testing.assert_allclose(three.none.coef["x"].drop(7), dummies.beta[-1], rtol=1e-5)
+    np.testing.assert_allclose(three.none.fitted.dropna(), dummies.fitted_values, rtol=1e-5)
+    fit = three.fit
+    expected = fit.fixef["(Intercept)"] + fit.ranef["ward"]["(Intercept)"]
+    np.testing.assert_allclose(three.partial.coef["(Intercept)"], expected)
+    se = fit.predict(wards.assign(x=0.0), scale="link", interval="confidence")["se"]
+    by_ward = se.groupby(wards["ward"]).first()
+    np.testing.assert_allclose(three.partial.se["(Intercept)"], by_ward, rtol=1e-8)
+
+
+@pytest.mark.parametrize("family", ["gamma", "negative_binomial"])
+def test_families_with_a_dispersion(family):
+    rng = np.random.default_rng(2)
+    g = np.repeat(np.arange(10), 20)
+    y = rng.gamma(2.0, np.exp(1 + rng.normal(0, 0.4, 10)[g]))
+    table = pd.DataFrame({"g": g, "y": np.floor(4 * y) if family != "gamma" else y})
+    three = ml.pooling("y ~ 1 + (1 | g)", table, family=family, link="log")
+    np.testing.assert_allclose(
+        np.exp(three.none.coef["(Intercept)"]), table.groupby("g")["y"].mean(), rtol=1e-6
+    )
+    pulled = np.abs(three.partial.coef - three.complete.coef)
+    assert (pulled < np.abs(three.none.coef - three.complete.coef) + 0.05).all(axis=None)
+
+
+def test_no_random_term_is_refused_for_every_family(wards):
     with pytest.raises(ValueError, match="no random term"):
-        ml.pooling("Reaction ~ Days", sleep)
-    with pytest.raises(ValueError, match="There is no coefficient 'day'"):
-        ml.pooling("Reaction ~ Days + (1 | Subject)", sleep).side_by_side("day")
+        ml.pooling("n ~ x", wards, family="poisson")
