@@ -6,6 +6,8 @@
 * in a line that ends with ``# blank`` the questions have ``...`` right of the ``=``;
 * a line that ends with ``# solution`` is in the solution only.
 
+The first cell of both ends with the line that installs the package from the book.
+
 After a change of a source run ``python exercises/make_notebooks.py``. The notebooks hold no
 outputs.
 """
@@ -18,6 +20,7 @@ from pathlib import Path
 import nbformat
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
+import mixedlab
 from mixedlab.answers import find
 
 HERE = Path(__file__).parent
@@ -26,12 +29,19 @@ QUESTION = re.compile(r"^\{(\d+\.\d+)\}$", re.MULTILINE)
 BLANK, SOLUTION = "  # blank", "  # solution"
 
 
+INSTALL = (
+    "Without the package on this machine, run `%pip install https://ADDRESS-OF-THE-BOOK/"
+    f"mixedlab-{mixedlab.__version__}-py3-none-any.whl` first: the book carries it."
+)
+
+
 def notebook(source: str, *, solved: bool) -> nbformat.NotebookNode:
     """Return the notebook that a source describes, with or without its solutions."""
     cells = []
     for i, part in enumerate(CELL.split(source)):
         text = code(part, solved=solved) if i % 2 else QUESTION.sub(_question, part)
         if text := text.strip():
+            text = text if cells else f"{text}\n\n{INSTALL}"
             new_cell = new_code_cell if i % 2 else new_markdown_cell
             cells.append(new_cell(text, id=f"cell-{len(cells) + 1}"))
     return new_notebook(

@@ -6,6 +6,7 @@ and directive is known here or refused, so that none is left over for a reader t
 
 from __future__ import annotations
 
+import inspect
 import os.path
 import re
 from collections.abc import Callable, Iterator
@@ -15,6 +16,8 @@ from pathlib import Path
 import nbformat
 from exercise_directive import OPTION
 from exercise_sources import chapter_number, sources
+from install import ADDRESS, WHEEL
+from public_names import public
 from pybtex.database import BibliographyData, Entry, parse_file
 from pybtex.plugin import find_plugin
 
@@ -67,6 +70,8 @@ class Translator:
             "admonition": self.admonition,
             "literalinclude": self.included,
             "bibliography": self.bibliography,
+            "install": self.install,
+            "public-names": self.public_names,
         }
 
     def cells_of(self, source: str) -> Cells:
@@ -158,6 +163,15 @@ class Translator:
         language = options.get("language", "")
         code = f"{caption}~~~~{language}\n{file.read_text('utf-8').rstrip()}\n~~~~"
         return [nbformat.v4.new_markdown_cell(code)]
+
+    def install(self, *_: object) -> Cells:
+        """Return the line that installs the package from the book."""
+        return self.text(f"~~~~text\npip install {ADDRESS}/{WHEEL}\n~~~~")
+
+    def public_names(self, source: str, _options: dict[str, str], _content: str) -> Cells:
+        """Return the names with the first line of their docstrings."""
+        told = [(name, inspect.getdoc(each).splitlines()[0]) for name, _, each in public(source)]
+        return self.text("\n".join(f"- `{name}`: {line}" for name, line in told))
 
     def bibliography(self, *_: object) -> Cells:
         """Return all references as a list."""

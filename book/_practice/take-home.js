@@ -7,7 +7,7 @@ const RECORD = "application/vnd.mixedlab.answer+json";
 
 /** Return the notebook as an object; everything in it is text. */
 export function notebookOf(title, cells, exercises) {
-  const made = [markdown(`# ${title}\n\nMy work in the page.`)];
+  const made = [markdown(`# ${title}\n\nMy work in the page.${howToInstall()}`)];
   let open = null; // the exercise whose own cells come now
   const close = () => {
     if (open) made.push(...answerTo(open));
@@ -29,6 +29,15 @@ export function notebookOf(title, cells, exercises) {
     nbformat: 4,
     nbformat_minor: 5,
   };
+}
+
+/** The line that installs the package from this book, whose wheel the page names. */
+function howToInstall() {
+  const { wheel } = document.querySelector("[data-ml=take]")?.dataset ?? {};
+  if (!wheel) return "";
+  const root = new URL(document.documentElement.dataset.content_root || "./", location.href);
+  const line = `%pip install ${new URL(wheel, root)}`;
+  return `\n\nWithout the package on this machine, run \`${line}\` first: the book carries it.`;
 }
 
 function inOrderOfThePage({ root: one }, { root: other }) {

@@ -36,3 +36,25 @@ if (location.protocol === "file:") {
     }
   });
 }
+
+// The book carries the package. Where the book stands is known here only: in the line that installs
+// it, and in a notebook when it is saved.
+addEventListener("DOMContentLoaded", () => {
+  const root = new URL(document.documentElement.dataset.content_root || "./", location.href);
+  const here = (text) => text.replaceAll("https://ADDRESS-OF-THE-BOOK", root.href.replace(/\/$/, ""));
+  for (const line of document.querySelectorAll("[data-ml=install]")) {
+    line.textContent = here(line.textContent);
+  }
+  for (const link of document.querySelectorAll("a[data-ml=notebook]")) {
+    link.addEventListener("click", async (event) => {
+      if (location.protocol === "file:") return; // saved as it is
+      event.preventDefault();
+      const notebook = here(await (await fetch(link.href)).text());
+      const saved = document.createElement("a");
+      saved.href = URL.createObjectURL(new Blob([notebook], { type: "application/x-ipynb+json" }));
+      saved.download = link.href.split("/").at(-1);
+      saved.click();
+      setTimeout(() => URL.revokeObjectURL(saved.href), 10_000);
+    });
+  }
+});

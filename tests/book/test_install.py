@@ -1,0 +1,65 @@
+"""The site carries the package and notebooks of its own names, which install it from there."""
+
+import subprocess
+import sys
+import zipfile
+from types import SimpleNamespace
+
+import install
+import nbformat
+import pytest
+
+from tests import paths
+
+
+@pytest.fixture(scope="module")
+def wheel():
+    return install.build_wheel()
+
+
+def test_the_wheel_holds_the_package_with_its_tables_and_types(wheel):
+    assert wheel.name == install.WHEEL
+    names = set(zipfile.ZipFile(wheel).namelist())
+    package = paths.ROOT / "mixedlab"
+    for file in package.rglob("*"):
+        if file.is_file() and "__pycache__" not in file.parts:
+            assert file.relative_to(paths.ROOT).as_posix() in names
+    assert "mixedlab/py.typed" in names
+
+
+def test_what_the_wheel_holds_runs_without_the_clone(wheel, tmp_path):
+    zipfile.ZipFile(wheel).extractall(tmp_path)
+    code = (
+        "import mixedlab as ml, pathlib\n"
+        "fit = ml.lmm('Yield ~ 1 + (1 | Batch)', ml.load('dyestuff'))\n"
+        "print(pathlib.Path(ml.__file__).parents[1], round(fit.criterion, 2))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, env={"PYTHONPATH": str(tmp_path)},
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert done.stdout.split() == [str(tmp_path), "319.65"]
+
+
+@pytest.mark.parametrize(
+    ("base", "said"), [("", install.ADDRESS), ("https://example.org/b/", "https://example.org/b")]
+)
+def test_pages_lead_to_a_notebook_named_as_its_chapter(tmp_path, base, said):
+    source, out = paths.ROOT / "book", tmp_path
+    copied = "0f3a/questions.ipynb"
+    page = out / "2-linear-mixed-model" / "shrinkage.html"
+    page.parent.mkdir()
+    page.write_text(f'<a class="x" download="" href="../_downloads/{copied}">it</a>', "utf-8")
+    file = "../exercises/06-shrinkage/questions.ipynb"
+    app = SimpleNamespace(
+        builder=SimpleNamespace(format="html"), outdir=out, srcdir=source,
+        config=SimpleNamespace(html_baseurl=base),
+        env=SimpleNamespace(dlfiles={file: (set(), copied)}),
+    )  # fmt: skip
+    install.place(app, None)
+    assert 'href="../notebooks/06-shrinkage.ipynb"' in page.read_text("utf-8")
+    assert (out / install.WHEEL).exists()
+    made = nbformat.read(out / "notebooks" / "06-shrinkage.ipynb", as_version=4)
+    nbformat.validate(made)
+    assert made.cells[1].source == f"%pip install -q {said}/{install.WHEEL}"
+    assert f"{said}/{install.WHEEL}" in made.cells[0].source
