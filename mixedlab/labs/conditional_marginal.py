@@ -40,7 +40,7 @@ DRAWN = 30  # patients
 YEAR = 12  # months
 BET_AT = (0, 4, 8, 12)  # months
 TIME = Axis.ticked("time (months)", -0.3, YEAR + 0.3, BET_AT)
-FEW, MANY = 25, 61  # points of a curve
+FEW, MANY = 25, 49  # points of a curve
 
 
 @dataclass(frozen=True)
@@ -105,13 +105,13 @@ def scene(state: State, clinic: Clinic, fits: Fits) -> Scene:
         ask=f"Each thin curve is one patient. As {kind.on_link} (small picture) all slopes are "
         f"equal. Draw the average of all {state.patients} curves.",
         headline=_verdict(fits),
-        headline_truth=f"truly {number(true[1])} a year; each patient {number(state.slope)}",
+        headline_truth=_true_verdict(state.slope, true[1]),
         answer=kind.height(average_curve(state, clinic, BET_AT)).clip(0, 1).round(3).tolist(),
         summary=f"{told} {outcome}", summary_before=told, outcome=outcome,
         outcome_truth=(
             f"True slopes: {number(state.slope)} for every patient, {number(true[1])} for the "
             f"average over all patients there are. True intercepts: {number(state.intercept)} and "
-            f"{number(true[0])}."
+            f"{number(true[0])}; {_true_verdict(state.slope, true[1])}."
         ),
     )  # fmt: skip
 
@@ -124,6 +124,12 @@ def _verdict(fits: Fits) -> str:
     if not fits.as_steep:
         return f"the average is {percent(fits.ratio)} as steep"
     return "as steep, but higher" if fits.shift > 0.1 else "the average is as steep as each patient"
+
+
+def _true_verdict(each: float, average: float) -> str:
+    share = average / each if each else 1.0
+    same = abs(share - 1) < 0.005
+    return f"truly, the average is {'' if same else percent(share) + ' '}as steep"
 
 
 def _outcome(state: State, clinic: Clinic, fits: Fits) -> str:
@@ -178,7 +184,7 @@ def _curves(state: State, clinic: Clinic, fits: Fits, bend, place, points=FEW) -
     of_all = marginal_mean(link, state.intercept + state.slope * fine / YEAR,
                            np.full(MANY, state.sd**2))  # fmt: skip
     told = each("one patient, {:+.1f} from the middle", b)
-    sweep = Drag("Sweep the cursor through the year", x="month")
+    sweep = Drag("Sweep the year", x="month")
     model = [] if fits.glmm is None else [bend(fits.glmm.beta[0] + fits.glmm.slope * fine / YEAR)]
     return [
         lines("data", who, months, bend(state.intercept + b[:, None] + state.slope * months / YEAR),
@@ -192,7 +198,7 @@ def _curves(state: State, clinic: Clinic, fits: Fits, bend, place, points=FEW) -
         dots("own", who, t, bend(eta).clip(low, high), key="beads", size=4, hover=told,
              name="patients at the cursor (drag)", drag=[sweep] * DRAWN),
         dots("everyone", who, t, np.full(DRAWN, np.clip(mean, low, high)), key="fallen", size=6,
-             starts_from="beads", hover=["average of all patients' curves"] * DRAWN),
+             starts_from="beads", hover=["average of all"] * DRAWN),
         lines("truth", None, fine, [place(of_all),
               bend(state.intercept + state.slope * fine / YEAR)], name="truth",
               hover=["average of all patients there are", "the patient whose b is 0"]),
@@ -262,7 +268,7 @@ LAB = Lab(
     question=Curve(
         "Each thin curve is one patient. Draw the curve of the average over all patients.",
         panel="curves", at=BET_AT, low=0, high=1, step=0.01, start=(0.5,) * 4,
-        label="height of the average", near=0.07,
+        label="the average", near=0.07,
     ),
     alt=(
         "Thirty thin S-shaped curves that fall from left to right, each at another time, and an "

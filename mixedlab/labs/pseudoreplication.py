@@ -211,11 +211,13 @@ def _p_panel(one: dict[str, Array], many: dict[str, Array]) -> Panel:
              size=4.5, hover=[f"the one study: p = {one[t][0]:.3g}"])
         for i, t in enumerate(TESTS)
     ]  # fmt: skip
-    rows = [(MEANS[t], LABELS[t], many[t]) for t in TESTS]
-    return histograms(
+    rows = [(MEANS[t], "", many[t]) for t in TESTS]
+    panel = histograms(
         "p", f"p values of {N_STUDIES} studies", Axis.ticked("p value", 0, 1, (ALPHA, 0.5, 1)),
         rows, np.linspace(0, 1, N_BINS + 1), lit=ALPHA, honest=ALPHA, more=its_own,
     )  # fmt: skip
+    at = {2.3 - i: label for i, label in enumerate(LABELS.values())}  # in the rows is no room
+    return replace(panel, y=Axis.ticked("", panel.y.low, panel.y.high, at))
 
 
 def _donors_panel(state: State, data: Data) -> Panel:
@@ -231,13 +233,12 @@ def _donors_panel(state: State, data: Data) -> Panel:
     names = np.array([[f"{j}-{k}" for k in cell] for j in range(1, J + 1)])
     donors, means = [str(j) for j in range(1, J + 1)], data.expression.mean(axis=1)
     level = np.clip(means, -EDGE, EDGE)[:, None] * np.ones(2)
+    halves = (~treated, "control", "circle"), (treated, "treated", "triangle")
     marks = [
         *(
             dots("data", names[who], x[who], shown[who], key=name, name=f"{name} cell", size=2,
                  shape=shape, opacity=0.6, starts_from="top")
-            for who, name, shape in (
-                (~treated, "control", "circle"), (treated, "treated", "triangle"),
-            )
+            for who, name, shape in halves
         ),
         lines("own", donors, middle[:, None] + np.array([-0.4, 0.4]) / J, level, key="means",
               name="donor's mean", width=3, hover=each("donor {}: mean {:.2f}", donors, means)),
@@ -295,5 +296,5 @@ LAB = Lab(
     measure_many=measure_many,
     truth_of=truth_of,
     truth_label="Show what theory says",
-    new_sample_label="Run 200 new studies",
+    new_sample_label="200 new studies",
 )  # fmt: skip

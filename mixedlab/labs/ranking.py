@@ -13,22 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mixedlab.engine.closed_forms import reml_icc
+from mixedlab.labs import ranking_panels as panels
 from mixedlab.labs.kit.bet import Place
-from mixedlab.labs.kit.lab import Goal, Lab, Statistic, slider, toggle
+from mixedlab.labs.kit.lab import Goal, Lab, Statistic, dragged, slider, toggle
 from mixedlab.labs.kit.scene import Scene
 from mixedlab.labs.kit.words import count, percent
-from mixedlab.labs.ranking_panels import (
-    curve_panel,
-    normal_numbers,
-    odds_panel,
-    rank_interval,
-    rank_of_first,
-    rank_probabilities,
-    ranks_panel,
-    span,
-    table_panel,
-    true_ranks,
-)
 from mixedlab.simulate.draws import Draws
 from mixedlab.simulate.scenario import Simulated
 from mixedlab.simulate.ward_years import draw_wards, wards
@@ -38,7 +27,7 @@ Array = NDArray[np.float64]
 MEAN, SD = 70.0, 12.0  # points; SD: of one patient, differences between wards included
 REPLAYS = 1000
 POSTERIOR_DRAWS = 1000
-AT_MOST = (4, 8, 15, 30, 50, 80, 120, 160, 200)  # patients at which the curve is drawn
+CURVE_AT = (4, 8, 15, 30, 50, 80, 120, 160, 200)  # patients a ward
 AT_ONCE = 400_000  # patients drawn at once
 
 
@@ -46,13 +35,14 @@ AT_ONCE = 400_000  # patients drawn at once
 class State:
     """The controls."""
 
-    wards: int = slider(20, 5, 30, 1, "Wards")
+    wards: int = slider(20, 5, panels.MOST_WARDS, 1, "Wards")
     patients: int = slider(15, 4, 200, 1, "Patients a ward and year")
     icc: float = slider(0.06, 0, 0.5, 0.01, "ICC", help="share of the variance between wards")
     stability: float = slider(
         0.8, 0, 1, 0.05, "Stability of wards", help="correlation of a ward's true mean over a year"
     )
     unequal: bool = toggle(False, "Wards of unequal size", help="from a quarter to four times")
+    place: int = dragged(1, 1, panels.MOST_WARDS, 1, "Place of the ward you follow")
     seed: int = 19
 
     @property
@@ -121,7 +111,7 @@ def simulate(state: State) -> Years:
         float(residual @ residual),
         MEAN + made.truth["b"].T,
         replay(state),
-        normal_numbers(state.seed, "posterior", POSTERIOR_DRAWS, state.wards + 1),
+        panels.normal_numbers(state.seed, "posterior", POSTERIOR_DRAWS, state.wards + 1),
     )
 
 
@@ -145,10 +135,12 @@ def replay(state: State) -> dict[str, NDArray[np.int_]]:
     """
     error = state.sd_patient / np.sqrt(state.sizes)
     # Wards all alike keep their order by a hair, so that one of them is the best.
-    b = max(state.sd_ward, 1e-9) * normal_numbers(state.seed, "replayed ward", REPLAYS, state.wards)
-    own = b + error * normal_numbers(state.seed, "replayed mean", REPLAYS, state.wards)
+    b = max(state.sd_ward, 1e-9) * panels.normal_numbers(
+        state.seed, "replayed ward", REPLAYS, state.wards
+    )
+    own = b + error * panels.normal_numbers(state.seed, "replayed mean", REPLAYS, state.wards)
     keep = state.sd_ward**2 / (state.sd_ward**2 + error**2) if state.icc else 1.0
-    return {"own": rank_of_first(own, b), "shrunken": rank_of_first(keep * own, b)}
+    return {"own": panels.rank_of_first(own, b), "shrunken": panels.rank_of_first(keep * own, b)}
 
 
 def shrink(size: NDArray[np.int_], own: Array, within: float) -> tuple[float, float, Array, Array]:
@@ -177,13 +169,13 @@ def fit(years: Years) -> Fits:
         keep,
         mean,
         sd,
-        rank_probabilities(mean, keep, variance * ratio / v, sd_centre, years.posterior),
+        panels.rank_probabilities(mean, keep, variance * ratio / v, sd_centre, years.posterior),
     )
 
 
 def best_by_patients(state: State) -> Array:
-    """Return in how many per cent the top ward is truly best, for each of ``AT_MOST``."""
-    shares = [np.mean(replay(replace(state, patients=n))["own"] == 1) for n in AT_MOST]
+    """Return in how many per cent the top ward is truly best, for each of ``CURVE_AT``."""
+    shares = [np.mean(replay(replace(state, patients=n))["own"] == 1) for n in CURVE_AT]
     return 100 * np.array(shares)
 
 
@@ -191,35 +183,37 @@ def scene(state: State, years: Years, fits: Fits) -> Scene:
     """Describe where the top ward truly stands, the table, and what more patients would do."""
     top, now, later = int(years.mean[0].argmax()), years.mean[0], years.mean[1]
     first = {table: np.mean(rank == 1) for table, rank in years.replayed.items()}
+    patients, rank = f"{panels.span(years.size)} patients", panels.rank_interval(fits.ranks[top])
     told = (
-        f"{count(state.wards, 'ward')} with {span(years.size)} patients. Ward {top + 1} is first "
-        f"with {now[top]:.1f} points; the mean of all is {now.mean():.1f}."
+        f"{count(state.wards, 'ward')} with {patients}. Ward {top + 1} is first with "
+        f"{now[top]:.1f} points; the mean of all is {now.mean():.1f}."
     )
     outcome = (
         f"In {REPLAYS} replays of such a year the top ward was truly the best in "
         f"{percent(first['own'])}, the top ward by shrunken means in {percent(first['shrunken'])}. "
         f"Of this table the model says: ward {top + 1} is truly the best with probability "
-        f"{percent(fits.ranks[top, 0])}, and its true rank is {rank_interval(fits.ranks[top])}. "
+        f"{percent(fits.ranks[top, 0])}, and its true rank is {rank}. "
         f"Its shrunken mean is {fits.mean[top]:.1f}."
     )
-    place = f"number {true_ranks(years)[top]}" if state.icc else "like every other"
-    next_rank = 1 + int((later > later[top]).sum())
+    one, place = panels.followed(state, years)
+    truly = f"number {panels.true_ranks(years)[one]}" if state.icc else "like every other"
+    next_place = int(panels.next_ranks(years)[one])
     truth = (
-        f"Ward {top + 1} is truly {place}, with {years.truth[0][top]:.1f} points. Next "
-        f"year it gets {later[top]:.1f} and is number {next_rank}. Foretold for it: "
-        f"{_foretold(state, fits)[top]:.1f}."
+        f"Ward {one + 1}, number {place} this year, is truly {truly}, with "
+        f"{years.truth[0][one]:.1f} points. Next year it gets {later[one]:.1f} and is number "
+        f"{next_place}. Foretold for it: {_foretold(state, fits)[one]:.1f}."
     )
     return Scene(
         panels=[
-            odds_panel(years, REPLAYS),
-            table_panel(years, fits),
-            curve_panel(state, AT_MOST, best_by_patients(state), 100 * first["own"]),
-            ranks_panel(years, fits),
+            panels.odds_panel(state, years, REPLAYS),
+            panels.table_panel(state, years, fits),
+            panels.curve_panel(state, CURVE_AT, best_by_patients(state), 100 * first["own"]),
+            panels.ranks_panel(state, years, fits),
         ],
-        ask=f"{count(state.wards, 'ward')} are ranked by the mean score of {span(years.size)} "
-        f"patients each. In {REPLAYS} such years, how often is the top ward truly the best?",
+        ask=f"{count(state.wards, 'ward')} are ranked by the mean score of {patients} "
+        f"each. In {REPLAYS} such years, how often is the top ward truly the best?",
         headline=f"top ward truly best in {percent(first['own'])}",
-        headline_truth=f"next year ward {top + 1} is number {next_rank}",
+        headline_truth=panels.moved_in_words(one, place, next_place),
         answer=100 * float(first["own"]),
         summary=f"{told} {outcome}", summary_before=told, outcome=outcome, outcome_truth=truth,
     )  # fmt: skip
@@ -268,11 +262,11 @@ LAB = Lab(
     question=Place(
         "Wards are ranked by their patients' mean score. How often is the top ward truly the best?",
         panel="odds", axis="y", low=0, high=100, step=1, start=80,
-        label="the top ward is truly best", near=8, unit=" %",
+        label="truly best", near=8, unit=" %",
     ),
     alt=(
-        "An empty chart of true ranks, the table of 20 wards in the order of their mean scores, "
-        "from about 62 to 77 points, and a handle at 15 patients a ward."
+        "An empty chart of true places above a row of 20 wards, their table in the order of their "
+        "mean scores, from about 62 to 77 points, and a handle at 15 patients a ward."
     ),
     main=("patients", "icc"),
     goals=(
@@ -289,7 +283,7 @@ LAB = Lab(
         Statistic("own", "Top ward, own mean", "own", lifts="table/own"),
         Statistic("shrunken", "Top ward, shrunken", "model", lifts="table/model"),
         Statistic("true", "Top ward, in truth", "data", lifts="table/own"),
-        Statistic("next", "Top ward, next year", "yours", lifts="table/own"),
+        Statistic("next", "Top ward, next year", "own", lifts="table/own"),
     ),
     statistics_label="points",
     measure=measure,

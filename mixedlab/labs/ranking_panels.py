@@ -8,13 +8,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mixedlab.labs.kit.marks import bars, cells, dots, each, level, lines, texts, upright
-from mixedlab.labs.kit.scene import Axis, Drag, Panel
+from mixedlab.labs.kit.scene import Axis, Drag, Mark, Panel
 from mixedlab.labs.kit.words import percent
 from mixedlab.simulate.draws import Draws
 
 Array = NDArray[np.float64]
 
 LOW, HIGH = 50.0, 90.0  # of every axis of points
+MOST_WARDS = 30
+ROWS = (-11, -24, -37)  # where wards stand below the bars: this year, truly, next year
 
 
 def rank_of_first(table: Array, b: Array) -> NDArray[np.int_]:
@@ -58,11 +60,39 @@ def rank_probabilities(
 
 def true_ranks(years) -> NDArray[np.int_]:
     """Return each ward's true rank, 1 for the best."""
-    return 1 + (years.truth[0][None, :] > years.truth[0][:, None]).sum(axis=1)
+    return _ranks(years.truth[0])
 
 
-def odds_panel(years, replays: int) -> Panel:
-    """How often the ward on top of the table truly has each rank; places share one width."""
+def next_ranks(years) -> NDArray[np.int_]:
+    """Return each ward's rank in next year's table."""
+    return _ranks(years.mean[1])
+
+
+def _ranks(values: Array) -> NDArray[np.int_]:
+    return 1 + (values[None, :] > values[:, None]).sum(axis=1)
+
+
+def followed(state, years) -> tuple[int, int]:
+    """Return the ward that the reader follows, and its place in this year's table."""
+    order = _order(years)
+    place = min(state.place, order.size)
+    return int(order[place - 1]), place
+
+
+def moved_in_words(ward: int, now: int, later: int) -> str:
+    """Say in a headline where next year takes a ward."""
+    if now == later:
+        return f"ward {ward + 1} is number {now} again next year"
+    return f"ward {ward + 1} {'falls' if later > now else 'rises'} to number {later} next year"
+
+
+def _order(years) -> NDArray[np.int_]:
+    """Wards, the first of the table first."""
+    return np.argsort(-years.mean[0], kind="stable")
+
+
+def odds_panel(state, years, replays: int) -> Panel:
+    """How often the top ward truly has each place; and below, where this table's wards go."""
     J = years.size.size
     share = np.bincount(years.replayed["own"], minlength=J + 1)[1:] / replays
     edges, look = np.arange(J + 1) / J, {"stage": "estimate"}
@@ -73,33 +103,80 @@ def odds_panel(years, replays: int) -> Panel:
              100 * share[part], key=key, hover=told[part], opacity=opacity, **look)
         for key, part, opacity in (("best", first, 1.0), ("others", rest, 0.45))
     ]  # fmt: skip
-    marks.append(
+    marks += [
         texts("own", 1 / J + 0.01, 100 * share[0], f"truly best in {percent(share[0])}",
-              key="said", anchor="start", **look)
-    )  # fmt: skip
+              key="said", anchor="start", **look),
+        *_places(state, years),
+    ]  # fmt: skip
     ticks = {(r - 0.5) / J: str(r) for r in range(1, J + 1) if r == 1 or r % 5 == 0}
+    rows = dict(zip(ROWS, ("this year", "truly", "next year"), strict=True))
     return Panel(
-        "odds", "The top ward's true rank", Axis.ticked("true rank (1 = best)", 0, 1, ticks),
-        Axis.ticked("replays (%)", 0, 104, (0, 25, 50, 75, 100)), marks, hero=True,
+        "odds", "Where the top ward truly stands",
+        Axis.ticked("place (1 = best)", 0, 1, ticks),
+        Axis.ticked("replays (%)", ROWS[-1] - 7, 104, {v: str(v) for v in (0, 50, 100)} | rows),
+        marks, hero=True,
     )  # fmt: skip
 
 
-def table_panel(years, fits) -> Panel:
+def _places(state, years) -> list[Mark]:
+    """Each ward's place this year, from which it travels to its true one and to next year's."""
+    order = _order(years)
+    J, (one, place) = order.size, followed(state, years)
+    names, now, later = _names(order), np.arange(1, J + 1), next_ranks(years)[order]
+    true = true_ranks(years)[order]
+    alike = true.max() == 1  # wards all alike have no true order to show
+    paths = [[now, later], [ROWS[0], ROWS[2]]] if alike else [[now, true, later], ROWS]
+    x, y = (np.array(paths[0]).T - 0.5) / J, np.tile(paths[1], (J, 1))
+    some = slice(0, 0 if alike else J)
+    grab = [
+        Drag("The ward you follow", x="place", ends=_ends(J), sets={"place": int(k)}) for k in now
+    ]
+    mine, look = [place - 1], {"stage": "truth", "starts_from": "wards"}
+    return [
+        lines("guide", names, x, y, key="paths", stage="truth"),
+        lines("yours", [f"ward {one + 1}"], x[mine], y[mine], key="path", stage="truth", width=4),
+        dots("yours", [f"ward {one + 1}"], x[mine, 0], ROWS[0], key="followed", filled=False,
+             size=8, hover=[f"you follow ward {one + 1}"]),
+        dots("own", names, x[:, 0], ROWS[0], key="wards", size=4.5, drag=grab,
+             hover=each("{}: number {} this year", names, now)),
+        dots("truth", names[some], x[some, 1], ROWS[1], key="truth", size=4,
+             starts_from="wards", hover=each("{}: truly number {}", names[some], true[some])),
+        dots("own", names, x[:, -1], ROWS[2], key="next", size=4.5, filled=False,
+             hover=each("{}: number {} next year", names, later), **look),
+    ]  # fmt: skip
+
+
+def _ends(J: int) -> tuple[float, float]:
+    """Where the first and the last place lie that a reader may follow."""
+    return 0.5 / J, (MOST_WARDS - 0.5) / J
+
+
+def _names(order: NDArray[np.int_]) -> list[str]:
+    return [f"ward {j + 1}" for j in order]
+
+
+def table_panel(state, years, fits) -> Panel:
     """Show this year's table, the best at the top; a new year reshuffles its rows."""
-    order = np.argsort(-years.mean[0], kind="stable")
-    J = order.size
-    names, rows = [f"ward {j + 1}" for j in order], 1 - (np.arange(J) + 0.5) / J
+    order = _order(years)
+    J, (one, place) = order.size, followed(state, years)
+    names, rows = _names(order), 1 - (np.arange(J) + 0.5) / J
     now, later = years.mean[:, order].clip(LOW, HIGH)
     shrunken, true = fits.mean[order].clip(LOW, HIGH), years.truth[0][order].clip(LOW, HIGH)
+    top, bottom = (1 - end for end in _ends(J))
     marks = [
         upright("everyone", fits.centre, 0, 1, key="centre", name="mean of all", stage="data"),
+        dots("yours", [f"ward {one + 1}"], now[[place - 1]], rows[[place - 1]], key="followed",
+             filled=False, size=8, name="the ward you follow (grab any)",
+             hover=[f"you follow ward {one + 1}"]),
         dots("own", names, now, rows, name="own mean", size=4,
-             hover=each("{}: {} patients, {:.1f} points", names, years.size[order], now)),
+             hover=each("{}: {} patients, {:.1f} points", names, years.size[order], now),
+             drag=[Drag("The ward you follow", y="place", ends=(top, bottom), sets={"place": k + 1})
+                   for k in range(J)]),
         dots("model", names, shrunken, rows, name="shrunken mean", size=3.5, starts_from="own",
              hover=each("{}: shrunken to {:.1f}", names, shrunken)),
-        dots("own", names, later, rows, key="next", name="next year's mean", size=4, filled=False,
+        dots("own", names, later, rows, key="next", name="next year", size=4, filled=False,
              stage="truth", starts_from="own", hover=each("{}: next year {:.1f}", names, later)),
-        dots("truth", names, true, rows, name="true mean", size=4, starts_from="own",
+        dots("truth", names, true, rows, name="truth", size=4, starts_from="own",
              hover=each("{}: truly {:.1f}", names, true)),
     ]  # fmt: skip
     return Panel("table", "This year's table", Axis("points", LOW, HIGH), _wards(order), marks)
@@ -121,19 +198,21 @@ def curve_panel(state, at, best: Array, here: float) -> Panel:
     )  # fmt: skip
 
 
-def ranks_panel(years, fits) -> Panel:
+def ranks_panel(state, years, fits) -> Panel:
     """What the model says of each ward's rank: a row a ward, dark where it is probable."""
-    order = np.argsort(-years.mean[0], kind="stable")
-    J = order.size
+    order = _order(years)
+    J, (one, place) = order.size, followed(state, years)
     edges = np.arange(J + 1) / J
     ranks = {(r - 0.5) / J: str(r) for r in range(1, J + 1) if r == 1 or r % 5 == 0}
     marks = [
         cells("ranks", edges, edges, fits.ranks[order[::-1]], 0.0, 4 / max(J, 5),
-              color="model", stage="estimate")
+              color="model", stage="estimate"),
+        bars("yours", [f"ward {one + 1}"], 0, 1, 1 - place / J, 1 - (place - 1) / J,
+             key="followed", filled=False, stage="estimate", hover=[f"you follow ward {one + 1}"]),
     ]  # fmt: skip
     true = true_ranks(years)[order]
     if true.max() > 1:  # wards all alike have no true order to show
-        names = [f"ward {j + 1}" for j in order]
+        names = _names(order)
         marks.append(
             dots("truth", names, (true - 0.5) / J, 1 - (np.arange(J) + 0.5) / J, key="true",
                  size=3.5, hover=each("{}: truly number {}", names, true))

@@ -172,6 +172,9 @@ def _hospitals_panel(stays: Stays, mu: float, pulled: Array) -> Panel:
     marks = [
         upright("everyone", mu, 0, 63, key="centre", name="mean of all", stage="data",
                 hover=[f"mean of all: {mu:.1f} days"]),
+        dots("yours", keys[YOURS : YOURS + 1], own[[YOURS]], n[[YOURS]], filled=False, size=8,
+             name="your hospital", hover=[f"your {told[YOURS]}"],
+             drag=[Drag("Your hospital", x="mean", y="size")]),
         lines("model", keys, np.column_stack([own, pulled]), np.column_stack([n, n]), key="bands",
               width=3, opacity=0.6, starts_from="own"),
         dots("own", keys, own, n, name="own mean", size=4.5, hover=told),
@@ -180,9 +183,6 @@ def _hospitals_panel(stays: Stays, mu: float, pulled: Array) -> Panel:
         dots("truth", np.array(keys)[OTHERS], true[OTHERS].clip(LOW, HIGH), n[OTHERS],
              name="true mean", size=4, hover=each("truly {:.1f} days", true[OTHERS]),
              starts_from="own"),
-        dots("yours", keys[YOURS : YOURS + 1], own[[YOURS]], n[[YOURS]], filled=False, size=8,
-             name="your hospital", hover=[f"your {told[YOURS]}"],
-             drag=[Drag("Your hospital", x="mean", y="size")]),
     ]  # fmt: skip
     return Panel(
         "hospitals",

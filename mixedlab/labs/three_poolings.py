@@ -208,7 +208,7 @@ def _errors_panel(state: State, batting: Batting, fits: Fits, error: Array, here
         ),
         *(
             texts("model", rule.pooling - 0.02, height, label, key=f"{key}-name", anchor="end")
-            for (key, rule, label), height in zip(rules, (24, 20.5), strict=True)
+            for (key, rule, label), height in zip(rules, (26, 18), strict=True)
         ),
         lines("truth", None, DIALS, [error], key="error", hover=["against the true averages"]),
         dots("truth", ["none", "complete"], [0, 1], error[[0, -1]], key="ends", shape="circle",

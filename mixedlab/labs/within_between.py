@@ -187,13 +187,13 @@ LAB = Lab(
     question=Place(
         "How does one person's stress change when she gets more support? Tilt the pink line.",
         panel="slopes", axis="x", low=-TILT, high=TILT, step=0.05, start=0, near=0.2,
-        label="slope for one person", field="tilt",
+        label="her slope", field="tilt",
     ),
     alt=(
         "80 grey dots, stress against support, both from 1 to 9: a cloud with hardly any slope, "
         "and through its middle a level pink line to be tilted."
     ),
-    main=("gather", "prompts"),
+    main=("prompts", "gather"), after_bet=("gather",),
     goals=(
         Goal("Make each line fall and the cloud of all dots rise",
              lambda state, data, fits: fits.within < -0.3 and fits.naive > 0.5,

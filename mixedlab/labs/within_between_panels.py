@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -59,7 +59,7 @@ def clouds_panel(state: State, fits: Fits) -> Panel:
     true_x = centre + np.array([-1, 1]) * max(2 * state.sd_means, 0.01)
     pull = Drag("Tilt your line", y="tilt", ends=(MIDDLE - TILT * HANDLE, MIDDLE + TILT * HANDLE))
     marks = [
-        *_answers(state, fits),
+        *_answers(state, fits, (low, high), (MIDDLE - lift, MIDDLE + lift)),
         *_lines(state, fits, np.array([low, high])),
         texts("guide", low + 0.15, MIDDLE - 0.94 * lift, _caption(state.gather), key="caption",
               anchor="start", stage="estimate"),
@@ -83,7 +83,8 @@ def _caption(gather: float) -> str:
     return f"one colour a person, {how if gather else 'as measured'}"
 
 
-def _answers(state: State, fits: Fits) -> list[Mark]:
+def _answers(state: State, fits: Fits, wide: Sequence, tall: Sequence) -> list[Mark]:
+    """Answers as measured, the rare one beyond the frame at its edge; and as gathered."""
     x, y = (gathered(v, state.gather) for v in (fits.x, fits.y))
     marks: list[Mark] = []
     halves = slice(None, PERSONS // 2), slice(PERSONS // 2, None)
@@ -92,8 +93,8 @@ def _answers(state: State, fits: Fits) -> list[Mark]:
         measured_x, measured_y, *drawn = (v[half].T.ravel() for v in (fits.x, fits.y, x, y))
         person = np.tile(np.arange(PERSONS)[half], state.prompts)
         marks += [
-            dots("data", None, measured_x, measured_y, key=f"data-{h}", name="one answer",
-                 size=2.5, opacity=0.6),
+            dots("data", None, measured_x.clip(*wide), measured_y.clip(*tall), key=f"data-{h}",
+                 name="one answer", size=2.5, opacity=0.6),
             dots("data", None, *drawn, key=f"answers-{h}", stage="estimate", shape=shape, size=3.5,
                  hues=(person % GROUP_HUES).tolist(), starts_from=f"data-{h}",
                  hover=each("person {}: {:.1f}, {:.1f}", person + 1, measured_x, measured_y)),

@@ -248,3 +248,9 @@ def test_state_to_scene_needs_numpy_alone():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_the_two_histograms_part_from_the_first_state():
+    values = LAB.replicate(State(), 0, 20)
+    assert max(values["zero"]) < 0 < min(values["origin"])
+    assert LAB.truth_of(State())["zero"] < -0.5 < 0.5 < LAB.truth_of(State())["origin"]

@@ -169,6 +169,42 @@ def test_the_surprise_is_seen_most_winners_are_not_the_best():
     assert many > curve["here"].y[0] + 25  # dragged to the right, the dot climbs
 
 
+@pytest.mark.parametrize("place", [1, 7, 30])
+def test_one_ward_is_followed_in_every_panel(place):
+    state = State(place=place)
+    scene, years = LAB.run(state), simulate(state)
+    odds, table, ranks = (marks(scene, k) for k in (0, 1, 3))
+    place = min(place, state.wards)
+    ward = int(np.argsort(-years.mean[0])[place - 1])
+    key, later = f"ward {ward + 1}", 1 + int((years.mean[1] > years.mean[1][ward]).sum())
+    for panel, mark in (
+        (odds, "followed"),
+        (odds, "path"),
+        (table, "followed"),
+        (ranks, "followed"),
+    ):
+        assert panel[mark].keys == [key]
+        assert panel[mark].color == "yours"
+    assert table["followed"].x[0] == years.mean[0][ward]
+    # Grabbing a dot sets its place, in the large picture and in the table.
+    for own in (odds["wards"], table["own"]):
+        assert own.drag[own.keys.index(key)].sets == {"place": place}
+    # The path runs over the dots it names: this year's place, the true one and next year's.
+    at = odds["next"].keys.index(key)
+    assert odds["path"].x[0][0] * state.wards + 0.5 == pytest.approx(place)
+    assert odds["path"].x[0][2] == odds["next"].x[at]
+    assert odds["path"].x[0][2] * state.wards + 0.5 == pytest.approx(later)
+    assert f"number {later} " in scene.headline_truth
+    assert f"is number {later}." in scene.outcome_truth
+
+
+def test_the_fall_is_seen_the_first_ward_s_line_leads_away_from_the_first_place():
+    odds = marks(LAB.run(State()), 0)
+    now, truly, later = odds["path"].x[0]
+    assert now < truly < later
+    assert odds["truth"].starts_from == odds["next"].starts_from == "wards"
+
+
 def test_many_years_at_once_are_the_years_one_by_one():
     for state in (State(), State(unequal=True, wards=7), State(icc=0)):
         seeds = [3, 8, 11]

@@ -8,6 +8,7 @@ import pytest
 
 from mixedlab.engine.terms import RandomTerm
 from mixedlab.labs.kit.lab import replicate_seed
+from mixedlab.labs.kit.shell import shell
 from mixedlab.labs.within_between import LAB, PERSONS, State, fit, scene, simulate
 from mixedlab.labs.within_between_panels import SLIVER
 from mixedlab.models.linear import fit_linear
@@ -81,6 +82,29 @@ def test_one_slider_turns_the_dots_from_the_slope_within_to_that_between():
     assert len(np.unique(coloured(gathered)[0].round(6), axis=0)) == PERSONS
     grey = [marks(shown, "clouds")["data-0"].x for shown in (measured, gathered)]
     np.testing.assert_array_equal(*grey)
+
+
+def test_the_slider_that_gathers_comes_with_the_bet():
+    """Before it only grey dots are seen, and those stay where they are."""
+    early = [
+        [m for p in run(gather=gather)[2].panels for m in p.marks if m.stage == "data"]
+        for gather in (-1, 1)
+    ]
+    for one, other in zip(*early, strict=True):
+        np.testing.assert_array_equal(np.ravel(one.x), np.ravel(other.x))
+        np.testing.assert_array_equal(np.ravel(one.y), np.ravel(other.y))
+    html = shell(LAB)
+    assert re.search(r'class="ml-control ml-slider ml-after"[^>]*data-field="gather"', html)
+    assert re.search(r'class="ml-control ml-slider"[^>]*data-field="prompts"', html)
+
+
+@pytest.mark.parametrize("prompts", [5, 30])
+def test_no_answer_lies_beyond_the_frame(prompts):
+    panel = run(prompts=prompts)[2].panels[0]
+    for key in HALVES:
+        grey = marks(run(prompts=prompts)[2], "clouds")[key]
+        assert panel.x.low <= min(grey.x) <= max(grey.x) <= panel.x.high
+        assert panel.y.low <= min(grey.y) <= max(grey.y) <= panel.y.high
 
 
 def test_gathering_is_a_picture_and_changes_no_slope():

@@ -232,7 +232,8 @@ export class Plot {
     item.drag = drag;
     const fields = [drag.x, drag.y].filter(Boolean);
     // Of many handles that do the same, one is a stop of the tab key.
-    const does = JSON.stringify([fields, drag.sets]);
+    // A field that is moved all the same need not be set to be told apart.
+    const does = JSON.stringify([fields, Object.entries(drag.sets).filter(([f]) => !fields.includes(f))]);
     item.handle.setAttribute("tabindex", this.wrote.has(does) ? -1 : 0);
     const first = !this.wrote.has(does);
     this.wrote.add(does);

@@ -116,6 +116,8 @@ class Lab:
     main : sequence of str
         The one or two controls that are always in sight; the others are under "More". By default
         the first two.
+    after_bet : sequence of str
+        Controls that come with the bet: before it nothing that they change is seen.
     goals : sequence of Goal
     reveal : mapping
         Fields that the reveal sets, half a second after the bet: one watches the state change.
@@ -143,6 +145,7 @@ class Lab:
     question: Bet
     alt: str
     main: Sequence[str] = ()
+    after_bet: Sequence[str] = ()
     goals: Sequence[Goal] = ()
     reveal: Mapping[str, Any] = field(default_factory=dict)
     statistics: Sequence[Statistic] = ()

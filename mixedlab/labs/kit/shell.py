@@ -234,7 +234,7 @@ def _bar(lab: Lab) -> str:
     """Return what is under the picture: the main controls, the others folded, and repeating."""
     default = lab.state()
     made = {
-        name: _control(name, control, getattr(default, name))
+        name: _control(name, control, getattr(default, name), name in lab.after_bet)
         for name, control in lab.controls.items()
         if control.kind != "drag"
     }
@@ -272,11 +272,12 @@ def _details(scene: Scene) -> str:
     )
 
 
-def _control(name: str, control: Control, value: object) -> str:
+def _control(name: str, control: Control, value: object, after_bet: bool) -> str:
     kind = {"slider": _slider, "choice": _choice, "toggle": _toggle}[control.kind]
     help_text = f'<span class="ml-help">{_(control.help)}</span>' if control.help else ""
+    kinds = f"ml-control ml-{control.kind}{' ml-after' if after_bet else ''}"
     return (
-        f'<div class="ml-control ml-{control.kind}" data-ml="control" data-field="{_(name)}">'
+        f'<div class="{kinds}" data-ml="control" data-field="{_(name)}">'
         f"{kind(name, control, value)}{help_text}</div>"
     )
 
