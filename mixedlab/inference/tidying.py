@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,6 +15,8 @@ from mixedlab.inference.tests_of_coefs import tests
 
 if TYPE_CHECKING:
     import pandas as pd
+
+COLUMNS = ["effect", "group", "term", "estimate", "se", "df", "statistic", "p", "lower", "upper"]
 
 
 def tidy(
@@ -71,6 +74,21 @@ def tidy(
     columns = ["effect", "group", "term", "estimate", "lower", "upper"]
     variation = pd.DataFrame(rows, columns=columns).reindex(columns=fixed.columns)
     return pd.concat([fixed, variation.astype(fixed.dtypes)], ignore_index=True)
+
+
+def tidy_rows(rows: Sequence[tuple[Any, ...]]) -> pd.DataFrame:
+    """Rows of ``effect, group, term, estimate, se, df, lower, upper`` as a table like `tidy`'s.
+
+    The test against zero is of ``estimate / se``, as t with ``df`` degrees of freedom.
+    """
+    import pandas as pd
+    from scipy import stats
+
+    columns = ["effect", "group", "term", "estimate", "se", "df", "lower", "upper"]
+    table = pd.DataFrame(rows, columns=columns)
+    table["statistic"] = table["estimate"] / table["se"]
+    table["p"] = 2.0 * stats.t.sf(table["statistic"].abs(), table["df"])
+    return table[COLUMNS]
 
 
 def tidy_coefficients(of: Any, level: float) -> pd.DataFrame:

@@ -132,6 +132,16 @@ class TwoStageFit(Report):
         margin = quantile * self.se
         return self.estimate - margin, self.estimate + margin
 
+    def tidy(self, level: float = 0.95) -> pd.DataFrame:
+        """The mean and the spread, a row each; columns as of every fit's ``tidy``."""
+        from mixedlab.inference.tidying import tidy_rows
+
+        nan = float("nan")
+        return tidy_rows([
+            ("fixed", "", "mean", self.estimate, self.se, self.df, *self.confint(level)),
+            ("random", "subject", "sd mean", self.tau, nan, nan, nan, nan),
+        ])  # fmt: skip
+
     @cached_property
     def blup(self) -> pd.DataFrame:
         """Best prediction of each subject's true effect, shrunk towards the mean.

@@ -67,3 +67,24 @@ def test_a_summary_of_ratios(name):
     np.testing.assert_allclose(shown.iloc[:, 0], np.exp(fit.coef))
     expected = fit.confint(parameters=fit.names, exponentiate=True)
     np.testing.assert_allclose(shown[["lower", "upper"]], expected)
+
+
+def test_fits_of_single_chapters_are_tidy_too():
+    averaged = ml.two_stage([0.2, 0.5, 0.1, 0.8], [0.1, 0.2, 0.15, 0.3], knapp_hartung=True)
+    table = averaged.tidy()
+    assert list(table.columns) == COLUMNS
+    mean = table.iloc[0]
+    assert (mean["estimate"], mean["df"]) == (averaged.estimate, 3)
+    assert mean["p"] == pytest.approx(averaged.p)
+    assert table.loc[1, "estimate"] == averaged.tau
+
+    factor = ml.twolevel_factor(["y1", "y2", "y3"], ml.load("twolevel"), "cluster")
+    table = factor.tidy()
+    assert list(table.columns) == COLUMNS
+    np.testing.assert_array_equal(table["estimate"], factor.estimates["estimate"])
+
+    sim = ml.simulate.relatives(n_families=30, seed=1)
+    related = ml.kinship_lmm(sim.columns["trait"], None, ml.kinship(sim.matrices["genotype"]))
+    table = related.tidy()
+    assert list(table.columns) == COLUMNS
+    np.testing.assert_array_equal(table["estimate"], related.fixef)

@@ -121,6 +121,18 @@ class TwoLevelFactorFit(Report):
         variances = self.estimates["kind"].isin(["residual variance", "factor variance"])
         return bool((self.estimates.loc[variances, "estimate"] == 0).any())
 
+    def tidy(self, level: float = 0.95) -> pd.DataFrame:
+        """All parameters, a row each; ``group`` is the level; columns as of every ``tidy``."""
+        from mixedlab.inference.tables import normal_quantile
+        from mixedlab.inference.tidying import tidy_rows
+
+        z = normal_quantile(level)
+        return tidy_rows([
+            ("fixed", row.level, f"{row.kind} {row.of}", row.estimate, row.se, np.inf,
+             row.estimate - z * row.se, row.estimate + z * row.se)
+            for row in self.estimates.itertuples()
+        ])  # fmt: skip
+
     def summary(self) -> Summary:
         """Estimates by level, and the fit against the saturated model."""
         lines = [
