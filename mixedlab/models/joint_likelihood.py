@@ -312,7 +312,10 @@ class JointLikelihood:
         x[-1] = vector.dispersion_range[1] + 1.0
         free = np.arange(x.size) < x.size - 1
         part = minimise(
-            self._holding(x, free), x[free], found.hessian[np.ix_(free, free)], near=found.at
+            self._confined(np.where(free, 0.0, x), np.eye(x.size)[:, free]),
+            x[free],
+            found.hessian[np.ix_(free, free)],
+            near=found.at,
         )
         if part.value > found.value + 1e-4:
             return found
@@ -345,16 +348,14 @@ class JointLikelihood:
             found, x=x, at=self.evaluate(x), hessian=found.hessian * np.outer(sign, sign)
         )
 
-    def _holding(
-        self, x: Array, free: NDArray[np.bool_]
+    def _confined(
+        self, base: Array, basis: Array
     ) -> Callable[[Array, JointEvaluation | None], JointEvaluation]:
-        """The evaluation as a function of the ``free`` parameters, the others held as in x."""
+        """The evaluation at ``base + basis u`` as a function of u."""
 
-        def evaluate(part: Array, near: JointEvaluation | None) -> JointEvaluation:
-            full = x.copy()
-            full[free] = part
-            at = self.evaluate(full, near)
-            return replace(at, gradient=at.gradient[free])
+        def evaluate(u: Array, near: JointEvaluation | None) -> JointEvaluation:
+            at = self.evaluate(base + basis @ u, near)
+            return replace(at, gradient=basis.T @ at.gradient)
 
         return evaluate
 
@@ -392,10 +393,5 @@ class JointLikelihood:
         if hessian is None or not np.isfinite(hessian).all():
             x = base + basis @ u
             hessian = self.curvature(x, self.evaluate(x, near))
-
-        def evaluate(u: Array, near: JointEvaluation | None) -> JointEvaluation:
-            at = self.evaluate(base + basis @ u, near)
-            return replace(at, gradient=basis.T @ at.gradient)
-
-        u, at = descend(evaluate, u, basis.T @ hessian @ basis, near=near)
+        u, at = descend(self._confined(base, basis), u, basis.T @ hessian @ basis, near=near)
         return -at.value, self.vector.to_user(base + basis @ u)
