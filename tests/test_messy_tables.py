@@ -4,6 +4,8 @@ Repeated measures with gaps, binary outcomes in clinics, counts with an exposure
 in schools. Each is simulated, written to a file and read as a reader would.
 """
 
+import warnings
+
 import matplotlib as mpl
 import numpy as np
 import pandas as pd
@@ -183,3 +185,78 @@ def test_pupils_from_file_to_diagnosis(read):
     assert "(1 | school/class)" in nested[0].remedy
     fit = ml.lmm("score ~ ses + (1 | school/class)", df)
     assert not ml.diagnose(fit), ml.diagnose(fit)
+
+
+# --- pictures: what stands in them, for each table
+
+CASES = {
+    "repeated measures": (
+        repeated_measures,
+        lambda df: ml.lmm("pain ~ week * arm + (week | `Patient ID`)", df),
+        {"formula": "pain ~ week * arm + (week | `Patient ID`)"},
+        "week",
+    ),
+    "clinics": (
+        clinics,
+        lambda df: ml.glmm("cured ~ age + treated + (1 | clinic)", df),
+        {"formula": "cured ~ age + treated + (1 | clinic)", "family": "binomial"},
+        "age",
+    ),
+    "traps": (
+        traps,
+        lambda df: ml.glmm(
+            "moths ~ temp + offset(log(trap.hours)) + (1 | site)", df, family="poisson"
+        ),
+        {
+            "formula": "moths ~ temp + offset(log(trap.hours)) + (1 | site)",
+            "family": "poisson",
+        },
+        "temp",
+    ),
+    "pupils": (
+        pupils,
+        lambda df: ml.lmm("score ~ ses + (1 | school/class)", df),
+        {"formula": "score ~ ses + (1 | school/class)"},
+        "ses",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_every_picture_of_every_table(name, read):
+    import matplotlib.pyplot as plt
+
+    make, fitted, pooled, x = CASES[name]
+    df = read(make())
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DataWarning)
+        fit, three = fitted(df), ml.pooling(data=df, **pooled)
+    response = fit.formula.split("~")[0].strip()
+    group = fit.terms[-1].group if ":" not in fit.terms[-1].group else fit.terms[0].group
+    group = "school" if name == "pupils" else group
+
+    strands = ml.pictures.spaghetti(fit, df, x, group)
+    assert (strands.get_xlabel(), strands.get_ylabel()) == (x, response)
+    said = [text.get_text() for text in strands.get_legend().get_texts()]
+    assert f"each {group}, fitted" in said
+    arms = ["population, arm = new", "population, arm = usual"]
+    assert said[1:] == (arms if name == "repeated measures" else ["population"])
+
+    for kind in ("population", "marginal"):
+        curve = ml.pictures.effect(fit, df, x, kind=kind)
+        assert response in curve.get_ylabel()
+        assert curve.get_legend().get_texts()
+
+    panels = ml.pictures.residual_panels(fit)
+    kind = {"clinics": "Mean of y - fitted", "traps": "Quantile residual"}
+    assert panels[0].get_ylabel() == kind.get(name, "Standardised residual")
+
+    arrows = ml.pictures.shrinkage(fit, group)
+    assert len(arrows.lines) == 3
+
+    multiples = ml.pictures.pooling(three)
+    assert len(multiples) == 12
+    legend = multiples[0].figure.legends[0]
+    said = [text.get_text() for text in legend.get_texts()]
+    assert said == ["complete pooling", "no pooling", "partial pooling"]
+    plt.close("all")

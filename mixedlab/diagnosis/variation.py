@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from mixedlab.diagnosis.finding import SURE, Finding, NotChecked
 from mixedlab.inference.contract import MixedModel
+from mixedlab.inference.explained import likely_predictor
 
 Array = NDArray[np.float64]
 
@@ -101,7 +102,6 @@ def _weights(fit: MixedModel) -> Array:
 
 def _likely_predictors(fit: MixedModel) -> tuple[Array, Array]:
     """Linear predictors (n, k) that the random effects leave likely, and the weight of each."""
-    at = fit.mean_and_variance(fit.rows(), "conditional")
+    eta, sd = likely_predictor(fit)
     nodes, share = np.polynomial.hermite_e.hermegauss(_NODES)
-    sd = np.sqrt(np.maximum(np.nan_to_num(at.variance), 0.0))
-    return at.eta[:, None] + sd[:, None] * nodes, share / share.sum()
+    return eta[:, None] + sd[:, None] * nodes, share / share.sum()

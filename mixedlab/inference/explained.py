@@ -17,6 +17,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from mixedlab.errors import MixedlabError
 from mixedlab.inference.contract import LinearModel, MixedModel, refuse
 from mixedlab.inference.curvature import invert_curved
 from mixedlab.inference.row_covariance import RowCovariance
@@ -256,3 +257,22 @@ def overdispersion(fit: MixedModel) -> Overdispersion:
     statistic = float(np.sum(pearson_residuals(fit) ** 2))
     df = fit.n_obs - fit.n_params
     return Overdispersion(statistic, df, statistic / df, float(chi2.sf(statistic, df)))
+
+
+def likely_predictor(fit: MixedModel) -> tuple[Array, Array]:
+    """Linear predictor (n,) of the rows fitted, and its sd given the responses.
+
+    At the predicted effects alone, which saw the same responses, residuals are too small; averaged
+    over what the effects may be they are as large as the model says. Of a hierarchical model the
+    effects of different factors are taken as independent.
+    """
+    rows = fit.rows()
+    try:
+        at = fit.mean_and_variance(rows, "conditional")
+        eta, variance = at.eta, at.variance
+    except MixedlabError:
+        eta = fit.mean_and_variance(rows, "conditional", variance=False).eta
+        variance = np.zeros(fit.n_obs)
+        for term, cov in zip(fit.terms, fit.b_covariances, strict=True):
+            variance += np.einsum("ik,ikl,il->i", term.Z, cov[term.index], term.Z)
+    return eta, np.sqrt(np.maximum(np.nan_to_num(variance), 0.0))

@@ -9,14 +9,37 @@ import pandas as pd
 
 from mixedlab.errors import MixedlabError, nearest
 from mixedlab.inference.profiles import Profile, profile
-from mixedlab.pictures.style import BLUE, GREY, LIGHT, ORANGE, SKY, axes_or_new, term_of
+from mixedlab.pictures.data_behind import (
+    GRID,
+    at_one_exposure,
+    dealt_out,
+    is_binary,
+    labels_of,
+    middle,
+    over_range,
+    response_name,
+    rows_fitted,
+    typical,
+)
+from mixedlab.pictures.style import (
+    BLUE,
+    GREEN,
+    GREY,
+    LIGHT,
+    ORANGE,
+    PURPLE,
+    SKY,
+    axes_or_new,
+    term_of,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from mixedlab.models.fit import MixedFit
 
-_GRID = 60
+_MOST_ARMS = 4
+_ARMS = ((ORANGE, "-"), (BLUE, "--"), (GREEN, "-."), (PURPLE, ":"))
 
 
 def spaghetti(
@@ -39,11 +62,19 @@ def spaghetti(
     x : str
         Numeric column for the horizontal axis. Other columns are held at each group's own
         typical value (median, or most frequent level), and at the table's for the population.
+        Factors and 0/1 columns that do not vary within groups, such as the arms of a trial, have
+        a named population curve for each level.
     group : str, optional
         Grouping factor, one column; by default that of the first term.
     at_most : int
         Groups drawn; where there are more, evenly spaced ones.
     ax : matplotlib Axes, optional
+
+    Returns
+    -------
+    Axes
+        The points of a group are joined where they are one series, measured at the same few
+        values of x as the others'; 0/1 outcomes and rows of different persons are not.
 
     Examples
     --------
@@ -54,49 +85,68 @@ def spaghetti(
     >>> ax.get_xlabel()
     'Days'
     """
-    if x not in data.columns:
-        raise MixedlabError(f"There is no column {x!r} in the data.{nearest(x, data.columns)}")
     name = fit.terms[term_of(fit, group)].group
     if name not in data.columns:
         raise MixedlabError(
             f"{name!r} combines columns; name a grouping factor that is one column with group=."
         )
-    rows = data.iloc[fit.design.rows].reset_index(drop=True)
+    rows = rows_fitted(fit, data, x)
     levels = list(dict.fromkeys(rows[name]))
     shown = [levels[i] for i in np.unique(np.linspace(0, len(levels) - 1, at_most).astype(int))]
+    arms = _arms(fit, rows, name, x)
+    offset = fit.rows(typical(rows, **{x: [middle(rows[x])]}), "none").offset[0]
+    y = at_one_exposure(fit, offset)
+    y = dealt_out(y) if is_binary(fit) else y
+    joined = _is_series(fit, rows, x, name)
     ax = axes_or_new(ax)
     for i, level in enumerate(shown):
         own = rows[rows[name] == level].sort_values(x)
-        y = fit.y[own.index]
-        ax.plot(own[x], y, "-", color=LIGHT, linewidth=0.6, zorder=1)
-        ax.plot(own[x], y, ".", color=LIGHT, markersize=3, zorder=1)
-        grid = _typical(own, x)
-        label = "each group, fitted" if i == 0 else None
+        if joined:
+            ax.plot(own[x], y[own.index], "-", color=LIGHT, linewidth=0.6, zorder=1)
+        ax.plot(own[x], y[own.index], ".", color=LIGHT, markersize=3, zorder=1)
+        grid = typical(own, **_exposures(fit, rows), **{x: over_range(own[x])})
+        label = f"each {name}, fitted" if i == 0 else None
         curve = fit.predict(grid, kind="conditional")
         ax.plot(grid[x], curve, color=SKY, linewidth=0.9, zorder=2, label=label)
-    grid = _typical(rows, x)
-    population = fit.predict(grid, kind="population")
-    ax.plot(grid[x], population, color=ORANGE, linewidth=2.8, zorder=3, label="population")
+    for (arm, part), (colour, dash) in zip(arms.items(), _ARMS, strict=False):
+        grid = typical(part, **_exposures(fit, rows), **{x: over_range(rows[x])})
+        population = fit.predict(grid, kind="population")
+        ax.plot(grid[x], population, dash, color=colour, linewidth=2.8, zorder=3,
+                label=f"population{arm and f', {arm}'}")  # fmt: skip
     ax.set_xlabel(x)
-    ax.set_ylabel(fit.formula.split("~")[0].strip())
+    ax.set_ylabel(response_name(fit))
     if len(shown) < len(levels):
         ax.set_title(f"{len(shown)} of {len(levels)} levels of {name}", fontsize="small")
     ax.legend(fontsize="small")
     return ax
 
 
-def _typical(rows: pd.DataFrame, x: str) -> pd.DataFrame:
-    """Rows that differ in x only, over its range."""
-    columns = {name: pd.Series([_middle(column)] * _GRID) for name, column in rows.items()}
-    columns[x] = pd.Series(np.linspace(rows[x].min(), rows[x].max(), _GRID))
-    return pd.DataFrame(columns)
+def _arms(fit: MixedFit, rows: pd.DataFrame, group: str, x: str) -> dict[str, pd.DataFrame]:
+    """The rows of each combination of factors that do not vary within groups, by its name."""
+    grouped = rows.groupby(group, observed=True)
+    others = [name for name in labels_of(fit, rows) if name not in (x, group)]
+    factors = [name for name in others if (grouped[name].nunique() <= 1).all()]
+    if not factors:
+        return {"": rows}
+    made = {
+        ", ".join(f"{n} = {v}" for n, v in zip(factors, values, strict=True)): part
+        for values, part in rows.groupby(factors, observed=True)
+    }
+    return made if len(made) <= _MOST_ARMS else {"": rows}
 
 
-def _middle(column: pd.Series) -> object:
-    """A typical value that occurs (a number may be a label): the median, or the commonest."""
-    if pd.api.types.is_numeric_dtype(column):
-        return column.sort_values(ignore_index=True)[(len(column) - 1) // 2]
-    return column.mode().iloc[0]
+def _exposures(fit: MixedFit, rows: pd.DataFrame) -> dict[str, list]:
+    """The columns of the offset, the same for all curves."""
+    names = {n for part in fit.design.recipe.formula.offsets for n in part.columns}
+    if isinstance(fit.design.recipe.offset, str):
+        names.add(fit.design.recipe.offset)
+    return {name: [middle(rows[name])] * GRID for name in names}
+
+
+def _is_series(fit: MixedFit, rows: pd.DataFrame, x: str, group: str) -> bool:
+    """Whether a group's rows are one series: at most one row at each of a few values of x."""
+    once = not rows.duplicated([group, x]).any()
+    return once and not is_binary(fit) and 3 * rows[x].nunique() <= len(rows)
 
 
 def profile_zeta(

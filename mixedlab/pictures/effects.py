@@ -8,16 +8,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from mixedlab.errors import MixedlabError
 from mixedlab.pictures.style import BLUE, GREY, LIGHT, ORANGE, axes_or_new, coef_of, term_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+    from mixedlab.engine.terms import RandomTerm
     from mixedlab.models.fit import MixedFit
 
 Array = NDArray[np.float64]
 _MOST_LABELS = 40
+_MOST_STEPS = 40
 
 
 def caterpillar(
@@ -88,13 +89,14 @@ def shrinkage(
 ) -> Axes:
     """Arrows from each group's own estimate to the one that borrows from the others.
 
-    The own estimate is least squares within the group, other terms of the model at their
-    estimates. With one random coefficient the arrows are vertical, one a group, by number of
-    rows; with two they move in the plane of both.
+    The own estimate is by maximum likelihood within the group, other terms of the model at their
+    estimates; of a generalised model it is on the link's scale. With one random coefficient the
+    arrows are vertical, one a group, by number of rows; with two they move in the plane of both.
+    Up to 40 groups are named.
 
     Parameters
     ----------
-    fit : LinearFit
+    fit : MixedFit
     group : str, optional
     coefs : pair of str, optional
         Two random coefficients; by default the first two.
@@ -113,6 +115,8 @@ def shrinkage(
     centre = np.array([dict(zip(fit.names, fit.beta, strict=True)).get(n, 0.0) for n in term.names])
     own, counts = own_estimates(fit, t)
     pulled = centre + fit.b[t]
+    link = fit.response_family.link.name
+    on_link = "" if link == "identity" else f" ({link} scale)"
     known = np.isfinite(own).all(axis=1)
     ax = axes_or_new(ax)
     if term.n_coefs == 1:
@@ -121,16 +125,22 @@ def shrinkage(
         x = np.arange(order.size)
         start, stop = np.column_stack([x, own[order, 0]]), np.column_stack([x, pulled[order, 0]])
         ax.axhline(centre[0], color=GREY, linestyle="--", linewidth=1, label="population")
+        few = order.size <= _MOST_LABELS
         ax.set_xlabel(f"{term.group}, from few rows to many")
-        ax.set_ylabel(term.names[0])
-        ax.set_xticks([])
+        ax.set_ylabel(f"{term.names[0]}{on_link}")
+        names = [str(term.levels[j]) for j in order] if few else []
+        ax.set_xticks(x if few else [], names, rotation=90, fontsize="small")
     else:
         names = coefs or term.names[:2]
         k = [coef_of(term, name) for name in names]
         start, stop = own[known][:, k], pulled[known][:, k]
         ax.plot(*centre[k], "+", color=GREY, markersize=14, markeredgewidth=2, label="population")
-        ax.set_xlabel(names[0])
-        ax.set_ylabel(names[1])
+        ax.set_xlabel(f"{names[0]}{on_link}")
+        ax.set_ylabel(f"{names[1]}{on_link}")
+        if stop.shape[0] <= _MOST_LABELS:
+            for j, point in zip(np.flatnonzero(known), start, strict=True):
+                ax.annotate(str(term.levels[j]), point, (3, 3), textcoords="offset points",
+                            fontsize="x-small", color=GREY)  # fmt: skip
     ax.plot(*start.T, "o", color=ORANGE, markerfacecolor="none", label="own estimate")
     ax.plot(*stop.T, "o", color=BLUE, markersize=4, label="with partial pooling")
     ax.quiver(
@@ -145,7 +155,8 @@ def shrinkage(
     )
     if not known.all():
         ax.set_title(
-            f"{np.sum(~known)} of {known.size} groups are too small for an own estimate",
+            f"{np.sum(~known)} of {known.size} groups are too small, or their outcomes too alike, "
+            "for an own estimate",
             fontsize="small",
         )
     ax.legend(fontsize="small")
@@ -153,34 +164,55 @@ def shrinkage(
 
 
 def own_estimates(fit: MixedFit, t: int) -> tuple[Array, NDArray[np.intp]]:
-    """Coefficients (J, q) of each level by least squares on its own rows, and its row counts.
+    """Coefficients (J, q) of each level by its own rows alone, and its row counts.
 
-    NaN where a level's rows do not determine them.
+    Maximum likelihood by weighted least squares of a working response, repeated for all levels at
+    once; for a linear model that is least squares. The model's other terms stay at their
+    estimates. NaN where a level's rows do not determine its coefficients, as where all its
+    outcomes are 0.
     """
-    if fit.family != "gaussian":
-        raise MixedlabError("Shrinkage arrows are for linear mixed models.")
     term = fit.terms[t]
-    J, q = term.n_levels, term.n_coefs
     varies = np.array([name in term.names for name in fit.names])
-    rest = fit.y - fit.X[:, ~varies] @ fit.beta[~varies]
+    rest = fit.X[:, ~varies] @ fit.beta[~varies]
     if fit.offset is not None:
-        rest = rest - fit.offset
+        rest = rest + fit.offset
     for other, b in zip(fit.terms, fit.b, strict=True):
         if other is not term:
-            rest = rest - np.einsum("ik,ik->i", other.Z, b[other.index])
-    w = np.ones(fit.n_obs) if fit.weights is None else fit.weights
+            rest = rest + np.einsum("ik,ik->i", other.Z, b[other.index])
+    family, link = fit.response_family, fit.response_family.link
+    prior = np.ones(fit.n_obs) if fit.weights is None else fit.weights
+    eta = link.eta(family.start_mu(fit.y, prior))
+    counts = np.bincount(term.index, minlength=term.n_levels)
+    own = change = np.full((term.n_levels, term.n_coefs), np.inf)
+    for _ in range(_MOST_STEPS):
+        w = family.fisher_weights(eta, prior, fit.dispersion)
+        score = family.derivatives(fit.y, eta, prior, fit.dispersion)[0]
+        response = eta - rest + score / np.maximum(w, 1e-300)
+        new = _by_level(term, response, w, counts)
+        own, change = new, np.abs(new - own)
+        eta = rest + np.einsum("ik,ik->i", term.Z, np.nan_to_num(own)[term.index])
+        if np.nanmax(change, initial=0.0) < 1e-9 * (1 + np.nanmax(np.abs(own), initial=0.0)) or (
+            link.name == "identity" and family.name == "gaussian"
+        ):
+            return own, counts
+    settled = np.all(change < 1e-6 * (1 + np.abs(own)), axis=1)
+    return np.where(settled[:, None], own, np.nan), counts
+
+
+def _by_level(term: RandomTerm, y: Array, w: Array, counts: NDArray[np.intp]) -> Array:
+    """Weighted least squares (J, q) of y on the term's columns, level by level."""
+    J, q = term.n_levels, term.n_coefs
     gram, cross = np.empty((J, q, q)), np.empty((J, q))
     for a in range(q):
-        cross[:, a] = np.bincount(term.index, w * term.Z[:, a] * rest, minlength=J)
+        cross[:, a] = np.bincount(term.index, w * term.Z[:, a] * y, minlength=J)
         for b in range(q):
             gram[:, a, b] = np.bincount(term.index, w * term.Z[:, a] * term.Z[:, b], minlength=J)
-    counts = np.bincount(term.index, minlength=J)
     scale = np.sqrt(np.maximum(np.diagonal(gram, axis1=1, axis2=2), 1e-300))
     unit = gram / (scale[:, :, None] * scale[:, None, :])
     determined = (np.linalg.eigvalsh(unit)[:, 0] > 1e-9) & (counts >= q)
     own = np.full((J, q), np.nan)
     own[determined] = np.linalg.solve(gram[determined], cross[determined][:, :, None])[:, :, 0]
-    return own, counts
+    return own
 
 
 def ellipse(

@@ -44,3 +44,11 @@ def test_it_says_what_was_checked_and_what_was_not():
     assert "Not checked: overdispersion: single 0/1 responses" in text
     assert "overdispersion" not in found.checked
     assert "separation" in found.checked
+
+
+def test_a_hierarchical_model_is_diagnosed_too():
+    table = ml.load("epil")
+    fit = ml.hglm("y ~ base + (1 | subject)", table, family="poisson", random_family="gamma")
+    found = ml.diagnose(fit)
+    assert "overdispersed" in [f.kind for f in found]
+    assert "Not checked: influential groups" in str(found)

@@ -8,6 +8,7 @@ import pytest
 import mixedlab as ml
 from mixedlab.errors import MixedlabError
 from mixedlab.inference.profiles import profile
+from mixedlab.pictures.style import LIGHT
 
 matplotlib.use("Agg")
 plt = pytest.importorskip("matplotlib.pyplot")
@@ -60,7 +61,48 @@ def test_spaghetti_with_other_columns_missing_rows_and_many_groups():
         fit = ml.lmm("y ~ x * arm + (1 | g) + (1 | site)", table)
     ax = ml.pictures.spaghetti(fit, table, "x", "g", at_most=10)
     assert "10 of 80 levels of g" in ax.get_title()
-    assert len(ax.lines) == 3 * 10 + 1
+    assert len(ax.lines) == 3 * 10 + 2
+    named = [line.get_label() for line in ax.lines[-2:]]
+    assert named == ["population, arm = a", "population, arm = b"]
+    for line, arm in zip(ax.lines[-2:], "ab", strict=True):
+        x = line.get_xdata()
+        at = pd.DataFrame({"x": x, "arm": arm})
+        np.testing.assert_allclose(line.get_ydata(), fit.predict(at, kind="population"))
+
+
+def joined(ax):
+    """Lines that join data, which are grey."""
+    return [ln for ln in ax.lines if ln.get_linestyle() == "-" and ln.get_color() == LIGHT]
+
+
+def test_outcomes_of_0_and_1_are_not_joined():
+    table = ml.load("toenail")
+    fit = ml.glmm("y ~ treatment * time + (1 | patient)", table)
+    ax = ml.pictures.spaghetti(fit, table, "time", at_most=20)
+    assert joined(ax) == []
+    points = np.concatenate([ln.get_ydata() for ln in ax.lines if ln.get_marker() == "."])
+    assert np.abs(points - points.round()).max() < 0.05
+    assert len([ln for ln in ax.lines if ln.get_label().startswith("population, treatment")]) == 2
+
+
+def test_different_pupils_are_not_joined():
+    table = ml.load("hsb82")
+    fit = ml.lmm("mAch ~ cses + (1 | school)", table)
+    assert joined(ml.pictures.spaghetti(fit, table, "cses", at_most=5)) == []
+
+
+def test_counts_are_shown_at_one_exposure():
+    rng = np.random.default_rng(0)
+    g, x, hours = np.repeat(np.arange(8), 12), np.tile(np.arange(12.0), 8), rng.uniform(1, 50, 96)
+    n = rng.poisson(hours * np.exp(-1 + 0.05 * x + rng.normal(0, 0.4, 8)[g]))
+    table = pd.DataFrame({"g": g, "x": x, "hours": hours, "n": n})
+    fit = ml.glmm("n ~ x + offset(log(hours)) + (1 | g)", table, family="poisson")
+    ax = ml.pictures.spaghetti(fit, table, "x")
+    typical = np.sort(hours)[(96 - 1) // 2]
+    np.testing.assert_allclose(joined(ax)[0].get_ydata(), (n / hours * typical)[:12])
+    curve = ax.lines[-1]
+    rate = np.exp(fit.beta[0] + fit.beta[1] * curve.get_xdata())
+    np.testing.assert_allclose(curve.get_ydata(), typical * rate)
 
 
 def test_profile_zeta(sleep):

@@ -93,3 +93,25 @@ def test_ellipse_holds_its_share_of_the_distribution(sleep):
         assert inside.mean() == pytest.approx(share, abs=0.015)
     np.testing.assert_allclose(dots(ax), sleep.b[0])
     assert "correlation 0.07" in ax.get_title()
+
+
+def test_shrinkage_of_a_generalised_fit_starts_at_each_group_s_own_fit():
+    table = ml.load("cbpp")
+    table.loc[table["herd"] == table["herd"][0], "incidence"] = 0
+    fit = ml.glmm("incidence / size ~ 1 + (1 | herd)", table, weights="size")
+    own, _ = own_estimates(fit, 0)
+    won = table.groupby("herd", observed=True)[["incidence", "size"]].sum()
+    share = won["incidence"] / won["size"]
+    known = share > 0
+    np.testing.assert_allclose(own[known, 0], np.log(share / (1 - share))[known], rtol=1e-6)
+    assert np.isnan(own[~known.to_numpy()]).all()
+    ax = ml.pictures.shrinkage(fit)
+    assert "logit scale" in ax.get_ylabel()
+    named = [label.get_text() for label in ax.get_xticklabels()]
+    assert len(named) == known.sum()
+    assert "groups are too small, or their outcomes too alike" in ax.get_title()
+
+
+def test_shrinkage_in_a_plane_names_the_groups(sleep):
+    ax = ml.pictures.shrinkage(sleep)
+    assert {text.get_text() for text in ax.texts} == set(sleep.terms[0].levels)
