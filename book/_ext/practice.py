@@ -15,7 +15,7 @@ import mixedlab as ml
 
 PROGRESS = (
     '<div class="mp-progress" data-ml="practice-progress"><p><a href="#exercises">Exercises</a>: '
-    '<span data-ml="progress-text">{count} at the end of this chapter.</span> '
+    '<span data-ml="progress-text">0 of {count} solved.</span> '
     "<small>Kept on this device only.</small></p>"
     '<button type="button" data-ml="take" disabled>Take my work with me</button>'
     '<button type="button" data-ml="clear" disabled>Clear</button></div>'
