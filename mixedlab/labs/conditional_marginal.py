@@ -292,5 +292,5 @@ LAB = Lab(
         Statistic("averaged", "Mixed model, averaged", "model", lifts="curves/average"),
     ),
     statistics_label="slope (a year)",
-    measure=measure, measure_many=measure_many, truth_of=truth_of,
+    measure=measure, measure_many=measure_many, truth_of=truth_of, new_sample_label="New data",
 )  # fmt: skip

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from mixedlab.engine.families import family
 from mixedlab.labs.extra_variation_fit import errors_of_many, fit, let_in
-from mixedlab.labs.extra_variation_panels import rootogram, variance_panel
+from mixedlab.labs.extra_variation_panels import groups_by_treatment, rootogram, variance_panel
 from mixedlab.labs.kit.bet import Place
 from mixedlab.labs.kit.lab import Goal, Lab, Statistic, choice, dragged, slider
 from mixedlab.labs.kit.marks import dots, lines, texts, upright
@@ -42,7 +42,7 @@ class State:
         help="each has a family of its own, and a family for its groups",
     )  # fmt: skip
     spread: float = slider(
-        0.7, 0, 1, 0.05, "Spread of effects", "sd, link scale", help="0: nothing extra"
+        0.7, 0, 1, 0.05, "Spread of effects", help="their sd on the link scale; 0: nothing extra"
     )
     level: str = choice(
         "groups", {"groups": "group to group", "rows": "row to row"}, "The extra variation is from",
@@ -127,7 +127,7 @@ def scene(state: State, sample: Sample, fits: Fits) -> Scene:
     whose = kind.row if state.model == "observation" else kind.group
     return Scene(
         panels=[
-            _effects_panel(state, fits, model, yours),
+            _effects_panel(state, sample, fits, model, yours),
             variance_panel(sample, plain, yours), rootogram(sample, yours),
         ],
         ask=f"{_treated(state, kind).capitalize()} get the {kind.treatment}. Orange is the 95 % "
@@ -181,12 +181,13 @@ def _stands_for(chosen: str, kind: Kind) -> str:
     return "The conjugate of a normal response is the normal."
 
 
-def _effects_panel(state: State, fits: Fits, model: Fitted, yours: Fitted) -> Panel:
+def _effects_panel(state: State, sample: Sample, fits: Fits, model: Fitted, yours: Fitted) -> Panel:
     kind, plain = KINDS[state.kind], fits.models["plain"]
     others = [m for m in fits.models.values() if m is not plain]
     top = len(others) + 1
     marks: list[Mark] = [
-        upright("guide", 0, -0.6, top + 0.6, key="zero", hover=["no effect"]),
+        upright("guide", 0, -0.6, top + 2.6, key="zero", hover=["no effect"]),
+        groups_by_treatment(sample, plain, top + 1, LOW, HIGH),
         *_interval("own", plain, top, "plain"),
         *_interval("yours", yours, top - 1, "yours", "plain"),
     ]
@@ -200,13 +201,19 @@ def _effects_panel(state: State, fits: Fits, model: Fitted, yours: Fitted) -> Pa
         dots("yours", ["handle"], [np.clip(ends(yours)[1], LOW, HIGH)], [top - 1], key="handle",
              stage="estimate", size=8, hover=[f"share let in: {state.share:.2f}"],
              drag=[Drag("Let the effects in", x="share", ends=pull)]),
-        upright("truth", kind.beta[2], -0.6, top + 0.6, key="true-effect", name="truth",
+        upright("truth", kind.beta[2], -0.6, top + 2.6, key="true-effect", name="truth",
                 hover=[f"true effect {number(kind.beta[2])}"]),
     ]  # fmt: skip
-    names = [plain.name, "effects let in (drag)", *(kind.short_name_of(m.key) for m in others)]
+    arms = [f"{kind.group}s {how}" for how in ("untreated", "treated")]
+    names = [
+        *arms,
+        plain.name,
+        "effects let in (drag)",
+        *(kind.short_name_of(m.key) for m in others),
+    ]
     scale = {"log": "log scale", "logit": "log odds", "identity": "0.1 s"}[kind.link]
     return Panel(
-        "effects", f"Effect of {kind.treatment}, 95 % interval",
+        "effects", f"{kind.group.capitalize()}s, and the effect of {kind.treatment} (95 %)",
         Axis.ticked(f"coefficient ({scale})", LOW, HIGH, (-1, -0.5, 0, 0.5, 1)),
         Axis.names(names), marks, hero=True,
     )  # fmt: skip
@@ -261,7 +268,8 @@ LAB = Lab(
         label="right end", near=0.07,
     ),
     alt=(
-        "One short orange interval of a dose's effect, with empty rows below it. Beside it the "
+        "Two wide rows of dots, broods untreated and treated, and below them one short orange "
+        "interval of the dose's effect, with empty rows below it. Beside it the "
         "variance against the mean of twelve sets of chicks, most above the line of the plain "
         "model, and bars of how many chicks had 0, 1, 2 and more ticks."
     ),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from mixedlab.engine.families import family
 from mixedlab.engine.random_families import random_family
 from mixedlab.labs.kit.marks import bars, dots, each, lines
 from mixedlab.labs.kit.scene import Axis, Panel
@@ -33,6 +34,32 @@ def true_model(sample: Sample) -> Fitted:
         random_family("gaussian"),
         sample.spread**2,
     )
+
+
+def groups_by_treatment(sample: Sample, plain: Fitted, floor: float, low: float, high: float):
+    """Each group, or each half of it that is treated alike, less what its covariate leads to.
+
+    On the link scale, as the treatment's coefficient is: the untreated lie around 0 in the row
+    above ``floor``, the treated around their effect at ``floor``. What is beyond the axis, as the
+    logarithm of a mean of 0, stands at its end.
+    """
+    kind = sample.kind
+    arm = sample.X[:, 2].astype(int)
+    key, index = np.unique(np.column_stack([sample.group, arm]), axis=0, return_inverse=True)
+    n, index = np.bincount(index.ravel()), index.ravel()
+    mean, covariate = (np.bincount(index, v) / n for v in (sample.y, sample.X[:, 1]))
+    inside = mean
+    if kind.link != "identity":
+        inside = mean.clip(1e-9, 1 - 1e-9 if kind.link == "logit" else None)
+    eta = family(kind.family, kind.link).link.eta(inside)
+    off = eta - plain.beta[0] - plain.beta[1] * covariate
+    who = [f"{kind.group} {g + 1}{', treated' if t else ''}" for g, t in key]
+    return dots(
+        "data", who, off.clip(low, high),
+        floor + 1 - key[:, 1] + 0.6 * ((key[:, 0] + 1) * 0.618034 % 1 - 0.5),
+        key="groups", size=3.5, opacity=0.8,
+        hover=each("{}: mean {:.2f}, {:+.2f} to what is expected untreated", who, mean, off),
+    )  # fmt: skip
 
 
 def variance_panel(sample: Sample, plain: Fitted, yours: Fitted) -> Panel:

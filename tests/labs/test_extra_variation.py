@@ -121,7 +121,7 @@ def test_one_action_shows_that_the_standard_error_grows_and_the_estimate_stays()
     assert "SE" not in shown.summary_before
     assert np.ptp(ends(normal)) == pytest.approx(3.92 * normal.se[2])
     early = {m.key for p in shown.panels for m in p.marks if m.stage == "data"}
-    assert early == {"plain", "interval-plain", "se-plain", "cells", "observed", "zero"}
+    assert early == {"plain", "interval-plain", "se-plain", "cells", "observed", "zero", "groups"}
 
 
 def test_the_other_outcomes():
