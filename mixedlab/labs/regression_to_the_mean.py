@@ -48,6 +48,7 @@ def scene(state, data, fits):
             beside = x + 0.3 * (keys * 0.618034 % 1 - 0.5)  # so that no student hides another
             marks.append(dots(meaning, keys, beside, points[x, who], hover=told, **look))
     marks += [
+        level("own", mean[0], -0.25, 0.25, key="their mean", width=4),
         lines("own", None, [[0, 1]], [mean[:2]], key="fall", stage="estimate", width=4),
         dots("model", None, [1.22], [guess], name="foretold by shrinkage", size=7,
              drag=[Drag("Foretell the best", y="reliability", ends=(all_mean, mean[0]))]),
