@@ -260,3 +260,34 @@ def test_every_picture_of_every_table(name, read):
     said = [text.get_text() for text in legend.get_texts()]
     assert said == ["complete pooling", "no pooling", "partial pooling"]
     plt.close("all")
+
+
+# --- what a paper needs, for each table
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_tests_effects_and_report_of_every_table(name, read):
+    make, fitted, _, x = CASES[name]
+    df = read(make())
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DataWarning)
+        fit = fitted(df)
+    terms = fit.terms_table()
+    assert x in terms.index
+    assert terms["p"].between(0, 1).all()
+    ratios = name in ("clinics", "traps")
+    row = fit.tidy(exponentiate=ratios).set_index("term").loc[x]
+    assert row["lower"] < row["estimate"] < row["upper"]
+    said = fit.report()
+    assert f"{x} {row['estimate']:.4g} ({row['lower']:.4g} to {row['upper']:.4g})" in said
+    assert {"clinics": "(odds ratio)", "traps": "(rate ratio)"}.get(name, "") in said
+
+    me = pytest.importorskip("marginaleffects", reason="pip install 'mixedlab[effects]'")
+    within, between = (
+        me.avg_slopes(fit.effects_model(kind=kind), variables=x)["estimate"][0]
+        for kind in ("population", "marginal")
+    )
+    if ratios:
+        assert within != pytest.approx(between)
+    else:  # in a linear model they are one thing
+        assert within == pytest.approx(between)
