@@ -152,12 +152,42 @@ def test_columns_of_any_type_hold_the_same_outcomes(read, dtype):
     np.testing.assert_allclose(fit.beta, plain.beta, rtol=1e-6)
 
 
-def test_arrow_and_polars_hold_the_same_table(read):
-    df = read(clinics())
-    plain = ml.glmm("cured ~ age + treated + (1 | clinic)", df)
+def test_polars_hold_the_same_table_on_every_way(read):
     pl = pytest.importorskip("polars")
-    fit = ml.glmm("cured ~ age + treated + (1 | clinic)", pl.DataFrame(df.to_dict("list")))
-    np.testing.assert_allclose(fit.beta, plain.beta, rtol=1e-6)
+    df = read(clinics())
+    formula = "cured ~ age + treated + (1 | clinic)"
+    plain = ml.glmm(formula, df)
+    other = pl.DataFrame(df.to_dict("list"))
+    for table in (other, other.lazy()):
+        fit = ml.glmm(formula, table)
+        np.testing.assert_allclose(fit.beta, plain.beta, rtol=1e-6)
+    np.testing.assert_allclose(fit.predict(other[:5]), plain.predict(df[:5]), rtol=1e-6)
+    assert not ml.diagnose(fit)
+    assert not ml.check_separation(formula, other)
+    three = ml.pooling(formula, other, family="binomial")
+    assert three.none.coef.shape == (22, 3)
+    assert list(ml.within_between(other, "age", "clinic"))[-2:] == ["age_mean", "age_dev"]
+    assert ml.pictures.effect(fit, other, "age").get_ylabel() == "share of cured"
+    assert ml.pictures.spaghetti(fit, other, "age").get_xlabel() == "age"
+    separated = other.with_columns(cured=pl.col("cured") & ~pl.col("treated"))
+    with pytest.raises(DataError, match=r"never varies in these levels of 'treated': True"):
+        ml.glmm(formula, separated)
+
+
+@pytest.mark.parametrize("of", ["string", "integer", "double", "bool"])
+def test_arrow_columns_hold_the_same_values(read, of):
+    pa = pytest.importorskip("pyarrow")
+    df = read(clinics())
+    name, kind = {
+        "string": ("clinic", pa.string()),
+        "integer": ("clinic", pa.int64()),
+        "double": ("age", pa.float64()),
+        "bool": ("cured", pa.bool_()),
+    }[of]
+    values = df[name].astype(str) if of == "string" else df[name]
+    other = df.assign(**{name: values.astype(pd.ArrowDtype(kind))})
+    formula = "cured ~ age + treated + (1 | clinic)"
+    np.testing.assert_allclose(ml.glmm(formula, other).beta, ml.glmm(formula, df).beta, rtol=1e-6)
 
 
 def test_counts_with_an_exposure_from_file_to_diagnosis(read):

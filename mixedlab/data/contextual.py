@@ -20,6 +20,7 @@ def within_between(df: pd.DataFrame, x: str, g: str) -> pd.DataFrame:
     Parameters
     ----------
     df : DataFrame
+        Of pandas, or what `ml.lmm` takes besides; the result is pandas'.
     x : str
         Numeric column.
     g : str
@@ -50,6 +51,9 @@ def within_between(df: pd.DataFrame, x: str, g: str) -> pd.DataFrame:
     """
     from pandas.api.types import is_bool_dtype, is_numeric_dtype
 
+    from mixedlab.data.columns import as_frame
+
+    df = as_frame(df)
     for column in (x, g):
         if column not in df.columns:
             raise DataError(f"There is no column {column!r}.{nearest(column, df.columns)}")

@@ -316,7 +316,9 @@ def _constant_levels(
     """Levels of a covariate with few values in which every outcome is the same."""
     import pandas as pd
 
-    table = pd.DataFrame(data)
+    from mixedlab.data.columns import as_frame
+
+    table = as_frame(data)
     if covariate not in table.columns:
         return []
     values = pd.Series(table[covariate].to_numpy()[rows])

@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 from mixedlab.engine.families import Family
 from mixedlab.engine.families import family as family_named
 from mixedlab.engine.many_generalized import many_generalized
-from mixedlab.engine.quasi_newton import Minimum, covariance
+from mixedlab.engine.quasi_newton import Minimum, covariance, hessian_by_differences
 from mixedlab.engine.terms import RandomTerm, check_parameters
 from mixedlab.errors import DataError, listed
 from mixedlab.inference.explained import pearson_residuals
@@ -32,10 +32,6 @@ from mixedlab.models.refits import Together, one_factor, stacked
 Array = NDArray[np.float64]
 Penalty = Literal["firth"] | None
 OnSeparation = Literal["error", "warn"]
-
-# Standard error along a direction without a maximum, in units of the columns' largest values. The
-# curvature there is rounding; a number this large leaves all that is orthogonal as it is.
-_ENDLESS = 1e4
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
@@ -303,7 +299,10 @@ def _estimate(
         unknown = standard_errors and not np.isfinite(np.diag(vcov_beta)).all()
         direction = _separating(problem, unknown or problem.is_far(beta), refuse)
     if direction is not None:
-        vcov_beta += _ENDLESS**2 * np.outer(direction, direction)
+        # The search's differences step a standard error wide, which here has no end.
+        hessian = hessian_by_differences(lambda z: problem.evaluate(z, found.at).gradient, found.x)
+        vcov = vector.covariance_with_endless(hessian, problem.X, direction)
+        vcov_beta = vcov[vector.of_beta, vector.of_beta]
     if not at.finite:
         raise DataError(
             f"The likelihood of a {kind.name} model with {kind.link.name} link could not be "

@@ -18,10 +18,12 @@ from numpy.typing import NDArray
 from mixedlab.engine.families import Family
 from mixedlab.engine.integrated_likelihood import Evaluation
 from mixedlab.engine.layout import Layout, lower_triangle
+from mixedlab.engine.quasi_newton import covariance
 from mixedlab.engine.terms import RandomTerm
 
 Array = NDArray[np.float64]
 
+_ENDLESS = 1e4  # standard error of what has no finite estimate, in internal units
 _AT_ZERO = 2e-3  # a scaled diagonal of Lambda below this is tried at 0
 
 
@@ -85,6 +87,28 @@ class ParameterVector:
     def covariance_to_user(self, internal: Array) -> Array:
         """Covariance of the parameters in the data's units."""
         return internal / np.outer(self.scale, self.scale)
+
+    def covariance_with_endless(self, hessian: Array, X: Array, direction: Array) -> Array:
+        """Covariance in the data's units where beta has no maximum along a direction (p,).
+
+        Rows that move along it are predicted without error and have no information left. What
+        the other rows do not see of beta gets a variance without bound, or as good as; what they
+        see is as if there were no others.
+        """
+        moved = np.abs(X @ direction) > 1e-9 * np.abs(X * direction).max()
+        seen = np.linalg.qr(X[~moved] / self.scale[self.of_beta], mode="r")
+        _, size, axes = np.linalg.svd(np.vstack([seen, np.zeros((self.p, self.p))]))
+        is_seen = size > 1e-9 * size[0]
+        basis = np.eye(len(hessian))
+        basis[self.of_beta, self.of_beta] = axes.T
+        known = np.ones(len(hessian), dtype=bool)
+        known[self.of_beta] = is_seen
+        inner = np.diag(np.where(known, 0.0, _ENDLESS**2))
+        inner[np.ix_(known, known)] = covariance(basis[:, known].T @ hessian @ basis[:, known])
+        unknown = np.isnan(np.diag(inner))
+        out = basis @ np.where(np.isnan(inner), 0.0, inner) @ basis.T
+        out[unknown, unknown] = np.nan
+        return self.covariance_to_user(out)
 
     def split(self, user: Array) -> tuple[Array, Array, float]:
         """Theta, beta, dispersion (1 where there is none)."""

@@ -86,11 +86,11 @@ def spaghetti(
     'Days'
     """
     name = fit.terms[term_of(fit, group)].group
-    if name not in data.columns:
+    rows = rows_fitted(fit, data, x)
+    if name not in rows.columns:
         raise MixedlabError(
             f"{name!r} combines columns; name a grouping factor that is one column with group=."
         )
-    rows = rows_fitted(fit, data, x)
     levels = list(dict.fromkeys(rows[name]))
     shown = [levels[i] for i in np.unique(np.linspace(0, len(levels) - 1, at_most).astype(int))]
     arms = _arms(fit, rows, name, x)

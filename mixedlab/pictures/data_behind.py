@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from mixedlab.data.columns import as_frame
 from mixedlab.errors import MixedlabError, nearest
 
 if TYPE_CHECKING:
@@ -35,12 +36,13 @@ def is_binary(fit: MixedFit) -> bool:
 
 def rows_fitted(fit: MixedFit, data: pd.DataFrame, *columns: str) -> pd.DataFrame:
     """The table's rows that were fitted; raises where a column is not there."""
+    table = as_frame(data)
     for name in columns:
-        if name not in data.columns:
+        if name not in table.columns:
             raise MixedlabError(
-                f"There is no column {name!r} in the data.{nearest(name, data.columns)}"
+                f"There is no column {name!r} in the data.{nearest(name, table.columns)}"
             )
-    return data.iloc[fit.design.rows].reset_index(drop=True)
+    return table.iloc[fit.design.rows].reset_index(drop=True)
 
 
 def dealt_out(y: Array, width: float = 0.035) -> Array:
