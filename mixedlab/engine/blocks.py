@@ -127,4 +127,4 @@ def solve(L: Array, g: Array) -> Array:
 
 def log_det(L: Array) -> Array:
     """Log determinant of each factor, (J,)."""
-    return np.log(np.einsum("aaj->aj", L)).sum(0)
+    return np.log(np.einsum("aa...->a...", L)).sum(0)

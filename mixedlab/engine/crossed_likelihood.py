@@ -91,6 +91,12 @@ class CrossedEffects:
     def total(self, x: Array) -> Array:  # noqa: D102
         return np.array([x.sum()])
 
+    def over_blocks(self, by_block: Array) -> Array:  # noqa: D102
+        return by_block.sum()
+
+    def counted(self, x: Array) -> Array:  # noqa: D102
+        return x
+
     def d_theta(self, sums: Array, u: Array) -> Array:  # noqa: D102
         pairs = zip(self.split(sums), self.split(u), strict=True)
         return self.layout.pack([s @ u_r.T for s, u_r in pairs])

@@ -32,29 +32,33 @@ class Family:
         """The variance function V(mu) of a generalised linear model at dispersion 1, weight 1."""
         return self.variance(mu)
 
-    def loglik(
+    def constant(self, y: Array, weights: ArrayLike = 1.0) -> Array | float:
+        """What of each log density depends neither on eta nor on the dispersion."""
+        return 0.0
+
+    def kernel(
         self, y: Array, eta: Array, weights: ArrayLike = 1.0, dispersion: float = 1.0
     ) -> Array:
-        """Full log density of each response; minus infinity where eta is not allowed."""
+        """Log density of each response less ``constant``; minus infinity out of eta's range."""
         raise NotImplementedError
 
     def derivatives(
         self, y: Array, eta: Array, weights: ArrayLike = 1.0, dispersion: float = 1.0
     ) -> Derivatives:
-        """First, second and third derivative of ``loglik`` in eta."""
+        """First, second and third derivative of ``kernel`` in eta."""
         raise NotImplementedError
 
     def value_and_score(
         self, y: Array, eta: Array, weights: ArrayLike = 1.0, dispersion: float = 1.0
     ) -> tuple[Array, Array]:
-        """``loglik`` and its first derivative in eta; together where that is cheaper."""
+        """``kernel`` and its first derivative in eta; together where that is cheaper."""
         l1, _, _ = self.derivatives(y, eta, weights, dispersion)
-        return self.loglik(y, eta, weights, dispersion), l1
+        return self.kernel(y, eta, weights, dispersion), l1
 
     def dispersion_derivatives(
         self, y: Array, eta: Array, weights: ArrayLike = 1.0, dispersion: float = 1.0
     ) -> Derivatives:
-        """Derivatives in log dispersion of ``loglik`` and of its first two derivatives in eta."""
+        """Derivatives in log dispersion of ``kernel`` and of its first two derivatives in eta."""
         raise NotImplementedError
 
     def deviance(self, y: Array, mu: Array, weights: ArrayLike = 1.0) -> Array:
@@ -80,6 +84,12 @@ class Family:
         raise NotImplementedError
 
     # --- what follows ----------------------------------------------------------------------------
+
+    def loglik(
+        self, y: Array, eta: Array, weights: ArrayLike = 1.0, dispersion: float = 1.0
+    ) -> Array:
+        """Full log density of each response; minus infinity where eta is not allowed."""
+        return self.kernel(y, eta, weights, dispersion) + self.constant(y, weights)
 
     def logpdf(
         self, y: ArrayLike, mu: ArrayLike, weights: ArrayLike = 1.0, dispersion: float = 1.0
@@ -126,6 +136,14 @@ class OfTrials(Family):
 
     counts_trials = True
 
+    def constant(self, y, weights=1.0):
+        if np.ndim(weights) == 0 and weights == 1:
+            return 0.0
+        from scipy.special import gammaln
+
+        w = np.asarray(weights, dtype=float)
+        return gammaln(w + 1) - gammaln(w * y + 1) - gammaln(w - w * y + 1)
+
     def deviance(self, y, mu, weights=1.0):
         from scipy.special import xlogy
 
@@ -150,6 +168,13 @@ def times(count: Array, value: Array) -> Array:
     """Product in which a count of 0 gives 0 whatever the value."""
     with np.errstate(invalid="ignore"):
         return np.where(count == 0, 0.0, count * value)
+
+
+def log_factorials(y: Array, weights: ArrayLike) -> Array:
+    """``-weights log y!``, the constant of a density of counts."""
+    from scipy.special import gammaln
+
+    return -weights * gammaln(y + 1)
 
 
 def not_a_count(y: Array) -> NDArray[np.bool_]:

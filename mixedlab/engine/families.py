@@ -40,6 +40,7 @@ import numpy as np
 from mixedlab.engine.distribution import (
     Family,
     OfTrials,
+    log_factorials,
     not_a_count,
     positive_start,
     through,
@@ -62,7 +63,7 @@ class Gaussian(Family):
     def variance(self, mu, weights=1.0, dispersion=1.0):
         return np.broadcast_to(dispersion / np.asarray(weights, dtype=float), np.shape(mu)) * 1.0
 
-    def loglik(self, y, eta, weights=1.0, dispersion=1.0):
+    def kernel(self, y, eta, weights=1.0, dispersion=1.0):
         precision = np.asarray(weights) / dispersion
         return 0.5 * (np.log(precision / (2 * np.pi)) - precision * (y - self.link.mu(eta)) ** 2)
 
@@ -103,17 +104,16 @@ class Binomial(OfTrials):
     def variance(self, mu, weights=1.0, dispersion=1.0):
         return mu * (1 - mu) / weights
 
-    def loglik(self, y, eta, weights=1.0, dispersion=1.0):
-        if np.ndim(weights) == 0 and weights == 1 and self.link.name == "logit":
-            against = (1 - 2 * y) * eta
-            return -np.maximum(against, 0) - np.log1p(np.exp(-np.abs(against)))
-        from scipy.special import gammaln
+    def _is_turned(self, weights) -> bool:
+        """Whether a response of 0 is one of 1 at -eta."""
+        return self.link.is_symmetric and np.ndim(weights) == 0 and weights == 1
 
-        w = np.asarray(weights, dtype=float)
-        r = w * y
-        constant = gammaln(w + 1) - gammaln(r + 1) - gammaln(w - r + 1)
+    def kernel(self, y, eta, weights=1.0, dispersion=1.0):
+        if self._is_turned(weights):
+            return self.link.log_mu((2 * y - 1) * eta)
+        r = weights * y
         with np.errstate(divide="ignore", invalid="ignore"):
-            l = constant + times(r, self.link.log_mu(eta)) + times(w - r, self.link.log1m_mu(eta))
+            l = times(r, self.link.log_mu(eta)) + times(weights - r, self.link.log1m_mu(eta))
         return np.where(np.isnan(l), -np.inf, l)
 
     def derivatives(self, y, eta, weights=1.0, dispersion=1.0):
@@ -121,6 +121,10 @@ class Binomial(OfTrials):
             mu = self.link.mu(eta)
             d1 = mu * (1 - mu)
             return weights * (y - mu), -(weights * d1), weights * (d1 * (2 * mu - 1))
+        if self._is_turned(weights):
+            sign = 2 * y - 1
+            d1, d2, d3 = self.link.log_mu_derivatives(sign * eta)
+            return sign * d1, d2, sign * d3
         r = weights * y
         success = self.link.log_mu_derivatives(eta)
         failure = self.link.log1m_mu_derivatives(eta)
@@ -135,13 +139,11 @@ class Binomial(OfTrials):
         return weights * mu * (1 - mu)
 
     def value_and_score(self, y, eta, weights=1.0, dispersion=1.0):
-        if self.link.name != "logit" or np.ndim(weights):
+        if not self._is_turned(weights):
             return super().value_and_score(y, eta, weights, dispersion)
-        # 0/1 responses: one exponential gives both
-        against = (1 - 2 * y) * eta
-        e = np.exp(-np.abs(against))
-        missed = np.where(against > 0, 1.0, e) / (1 + e)  # probability of the other outcome
-        return -np.maximum(against, 0) - np.log1p(e), (2 * y - 1) * missed
+        sign = 2 * y - 1
+        value, slope = self.link.log_mu_and_slope(sign * eta)
+        return value, sign * slope
 
     def draw(self, rng, mu, weights=1.0, dispersion=1.0):
         trials = np.broadcast_to(np.asarray(weights), np.shape(mu))
@@ -158,19 +160,29 @@ class Poisson(Family):
     def variance(self, mu, weights=1.0, dispersion=1.0):
         return mu / weights
 
-    def loglik(self, y, eta, weights=1.0, dispersion=1.0):
-        from scipy.special import gammaln
+    def constant(self, y, weights=1.0):
+        return log_factorials(y, weights)
 
+    def kernel(self, y, eta, weights=1.0, dispersion=1.0):
+        if self.link.name == "log" and np.isfinite(eta).all():
+            return self.value_and_score(y, eta, weights)[0]
+        mu = self.link.mu(eta)
         with np.errstate(divide="ignore", invalid="ignore"):
-            l = weights * (times(y, self.link.log_mu(eta)) - self.link.mu(eta) - gammaln(y + 1))
-        return np.where(np.isnan(l) | (self.link.mu(eta) < 0), -np.inf, l)
+            l = weights * (times(y, self.link.log_mu(eta)) - mu)
+        return np.where(np.isnan(l) | (mu < 0), -np.inf, l)
 
     def derivatives(self, y, eta, weights=1.0, dispersion=1.0):
-        mu = self.link.mu(eta)
-        inner = weights * (y - mu), -(weights * mu), -(weights * mu)
+        mu = weights * self.link.mu(eta)
+        inner = weights * y - mu, -mu, -mu
         if self.link.name == "log":
             return inner
         return through(inner, self.link.log_mu_derivatives(eta))
+
+    def value_and_score(self, y, eta, weights=1.0, dispersion=1.0):
+        if self.link.name != "log":
+            return super().value_and_score(y, eta, weights, dispersion)
+        mu, y = weights * self.link.mu(eta), weights * y
+        return y * eta - mu, y - mu
 
     def deviance(self, y, mu, weights=1.0):
         from scipy.special import xlogy
@@ -198,7 +210,7 @@ class Gamma(Family):
     def variance(self, mu, weights=1.0, dispersion=1.0):
         return dispersion * mu**2 / weights
 
-    def loglik(self, y, eta, weights=1.0, dispersion=1.0):
+    def kernel(self, y, eta, weights=1.0, dispersion=1.0):
         from scipy.special import gammaln
 
         nu = np.asarray(weights) / dispersion

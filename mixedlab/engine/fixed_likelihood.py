@@ -19,6 +19,7 @@ class FixedLikelihood:
     ) -> None:
         self.family, self.y, self.X = family, y, X
         self.weights, self.offset = weights, offset
+        self.constant = float(np.sum(family.constant(y, weights)))
 
     def __call__(
         self,
@@ -38,7 +39,8 @@ class FixedLikelihood:
         if self.family.has_dispersion:
             d = self.family.dispersion_derivatives(self.y, eta, self.weights, dispersion)
             d_log_dispersion = float(d[0].sum())
-        return Evaluation(float(l.sum()), np.zeros(0), self.X.T @ l1, d_log_dispersion, eta=eta)
+        value = float(l.sum()) + self.constant
+        return Evaluation(value, np.zeros(0), self.X.T @ l1, d_log_dispersion, eta=eta)
 
     def modes_by_beta(self, at: Evaluation, dispersion: float) -> list[Array]:
         """No random effects."""

@@ -4,21 +4,25 @@ The groups are the independent blocks of ``mixedlab.engine.integrated_likelihood
 formulas: u is (q, J), and H, L, S and K are stacks (q, q, J), so that numpy loops over the q
 coefficients only. Rows are sorted by group, so that sums over a group are sums over a run.
 
-Quadrature evaluates nodes x rows. They are taken in chunks of groups and of nodes, small enough for
-the processor's cache, whatever the size of the data.
+Arrays may have one more axis, the last: one place a data set (``many_likelihood``), or one a node.
+
+Quadrature evaluates nodes x rows. They are taken in chunks of groups, small enough for the
+processor's cache, whatever the size of the data.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, fields, replace
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mixedlab.engine import blocks
+from mixedlab.engine import blocks, layout
 from mixedlab.engine.blocks import factor, log_det, solve
 from mixedlab.engine.families import Family
+from mixedlab.engine.groups import Groups
 from mixedlab.engine.integrated_likelihood import IntegratedLikelihood, NodeSums
 from mixedlab.engine.quadrature import product_rule
 from mixedlab.engine.terms import RandomTerm
@@ -54,159 +58,177 @@ class GroupedLikelihood(IntegratedLikelihood):
     ) -> None:
         order = np.argsort(terms[0].index, kind="stable")
         super().__init__(family, y, X, terms, weights, offset, order)
-        self.factor = self.layout.factors[0]
-        self.index = terms[0].index[order]
-        self.counts = np.bincount(self.index, minlength=terms[0].n_levels)
-        self.starts = np.concatenate([[0], np.cumsum(self.counts)[:-1]])
         Z = np.concatenate([t.Z for t in terms], axis=1)[order].T
-        # None stands for a column of ones: no multiplication is needed
-        self.Z = [None if np.all(z == 1) else np.ascontiguousarray(z) for z in Z]
-        self.q, self.J = len(self.Z), self.counts.size
-        self.nodes, self.node_weights = product_rule(nagq, self.q)
+        groups = Groups(np.bincount(terms[0].index, minlength=terms[0].n_levels))
+        self.design = Design(self.layout.factors[0], groups, [_column(z) for z in Z])
+        self.set_nodes(nagq)
+
+    def set_nodes(self, nagq: int) -> None:
+        """Take so many nodes a dimension (of a new likelihood)."""
+        self.nodes, self.node_weights = product_rule(nagq, len(self.design.Z))
 
     def effects(self, theta: Array) -> GroupedEffects:
-        """V at theta."""
-        return GroupedEffects(self, self.factor.lambda_of(theta))
+        """V at theta (k, ...)."""
+        return GroupedEffects(self.design, self.design.lambda_of(theta))
 
     def no_effects(self) -> Array:
         """U = 0, (q, J)."""
-        return np.zeros((self.q, self.J))
+        return np.zeros((len(self.design.Z), self.design.groups.counts.size))
 
     # --- sums over the nodes
 
-    def _chunks(self) -> list[tuple[slice, slice]]:
-        """Runs of groups (slice of groups, slice of rows) of about `_CELLS` rows."""
-        ends = np.cumsum(self.counts)
+    @cached_property
+    def _chunks(self) -> list[tuple[slice, slice, Design]]:
+        """Runs of groups, with all nodes of about `_CELLS` cells: groups, rows, their design."""
+        counts, n = self.design.groups.counts, self.y.size
+        at_once, ends = max(_CELLS // self.node_weights.size, 1), np.cumsum(counts)
         chunks, first, row = [], 0, 0
-        while first < self.J:
-            last = max(int(np.searchsorted(ends, row + _CELLS, side="right")), first + 1)
-            chunks.append((slice(first, last), slice(row, int(ends[last - 1]))))
-            first, row = last, int(ends[last - 1])
+        while row < n:
+            last = max(int(np.searchsorted(ends, row + at_once, side="right")), first + 1)
+            groups, rows = slice(first, last), slice(row, int(ends[last - 1]))
+            chunks.append((groups, rows, self.design.part(groups, rows)))
+            first, row = last, rows.stop
         return chunks
 
     def over_nodes(self, V, u, eta, H, peak, dispersion) -> NodeSums | None:  # noqa: D102
         if self.node_weights.size == 1:
             return None
-        q, J = self.q, self.J
-        total, score, r = np.zeros(J), np.zeros(self.y.size), np.zeros((q, J))
-        S, outer, by_dispersion = np.zeros((q, q, J)), np.zeros((q, q, J)), np.zeros(J)
-        for groups, rows in self._chunks():
-            here = (groups, rows, V.Lam, H.L[:, :, groups], u[:, groups], eta[rows], peak[groups])
-            for part in self._chunk(*here, dispersion):
-                total[groups] += part[0]
-                score[rows] += part[1]
-                r[:, groups] += part[2]
-                S[:, :, groups] += part[3]
-                outer[:, :, groups] += part[4]
-                by_dispersion[groups] += part[5]
-        with np.errstate(divide="ignore", invalid="ignore"):
-            share = 1 / total
-            log_integral = np.log(total)
-        return NodeSums(
-            log_integral=log_integral,
-            score=score * np.repeat(share, self.counts),
-            r=r * share,
-            S=S * share,
-            d_theta=V.entries(outer @ share),
-            d_log_dispersion=float(by_dispersion @ share),
-        )
+        log_w = np.log(self.node_weights) + 0.5 * (self.nodes**2).sum(0)
+        parts = []
+        for groups, rows, design in self._chunks:
+            w = self.weights[rows, None] if np.ndim(self.weights) else self.weights
+            at = AtNodes.of(
+                replace(V, design=design), self.family, self.y[rows, None], w, dispersion,
+                u[:, groups, None], eta[rows, None], H.L[:, :, groups, None], peak[groups, None],
+                self.nodes[:, None, :], log_w,
+            )  # fmt: skip
+            parts.append([x.sum(-1) for x in at.arrays()])
+        at = AtNodes(*(np.concatenate(part, axis=-1) for part in zip(*parts, strict=True)))
+        return at.normalised(V)
 
-    def _chunk(self, groups, rows, Lam, L, u_mode, eta0, peak, dispersion):
-        """Sums of a run of groups, one set for each run of nodes, not yet divided by the total."""
-        family = self.family
-        index = self.index[rows] - groups.start
-        starts = self.starts[groups] - rows.start
-        y = self.y[rows]
-        w = self.weights[rows] if np.ndim(self.weights) else self.weights
-        Z = [None if z is None else z[rows] for z in self.Z]
-        at_once = max(1, _CELLS // y.size)
-        for first in range(0, self.nodes.shape[1], at_once):
-            z = self.nodes[:, first : first + at_once]  # (q, k)
-            log_w = np.log(self.node_weights[first : first + at_once]) + 0.5 * (z**2).sum(0)
-            shape = (self.q, z.shape[1], u_mode.shape[1])
-            away = blocks.solve_upper(L, np.broadcast_to(z[:, :, None], shape).copy())
-            u = u_mode[:, None, :] + away
-            b = np.tensordot(Lam, away, axes=1)
-            eta = np.broadcast_to(eta0, (z.shape[1], y.size))
-            for z_a, b_a in zip(Z, b, strict=True):
-                moved = np.take(b_a, index, axis=1)
-                eta = eta + (moved if z_a is None else z_a * moved)
-            with np.errstate(all="ignore"):
-                l, l1 = family.value_and_score(y, eta, w, dispersion)
-            f = np.add.reduceat(l, starts, axis=1) - 0.5 * (u**2).sum(0) - peak
-            share = np.exp(np.minimum(f + log_w[:, None], 700.0))  # (k, J), not yet divided
-            # a node of no weight may lie where the score is infinite
-            row_share = np.take(share, index, axis=1)
-            weighted = np.where(row_share > 0, row_share * l1, 0.0)
-            G = np.stack(
-                [np.add.reduceat(weighted if z_a is None else weighted * z_a, starts, axis=1)
-                 for z_a in Z]
-            )  # fmt: skip  # share_k Z' l'(eta_k): (q, k, J)
-            g = np.tensordot(Lam.T, G, axes=1) - share * u
-            r = g.sum(1)
-            S = np.einsum("ak,bkj->abj", z, blocks.solve_lower(L, g))
-            by_dispersion = 0.0
-            if family.has_dispersion:
-                with np.errstate(all="ignore"):
-                    value = family.dispersion_derivatives(y, eta, w, dispersion)[0]
-                value = np.where(row_share > 0, row_share * value, 0.0)
-                by_dispersion = np.add.reduceat(value.sum(0), starts)
-            outer = np.einsum("akj,bkj->abj", G, u)
-            yield share.sum(0), weighted.sum(0), r, S, outer, by_dispersion
+
+def _column(z: Array) -> Array | None:
+    """A column of Z; None stands for ones, which need no multiplication."""
+    return None if np.all(z == 1) else np.ascontiguousarray(z)
+
+
+@dataclass(frozen=True, eq=False)
+class Design:
+    """Z by group.
+
+    Attributes
+    ----------
+    factor : layout.Factor
+        Where theta's entries lie in Lambda.
+    groups : Groups
+    Z : list of (n, ...) arrays, or None for a column of ones
+    copies : ndarray (J, m), optional
+        How many groups each one stands for.
+    """
+
+    factor: layout.Factor
+    groups: Groups
+    Z: list[Array | None]
+    copies: Array | None = None
+
+    def part(self, groups: slice, rows: slice) -> Design:
+        """Some groups, their arrays with one more axis."""
+        Z = [None if z is None else z[rows, None] for z in self.Z]
+        return Design(self.factor, Groups(self.groups.counts[groups]), Z)
+
+    def lambda_of(self, theta: Array) -> Array:
+        """Lambda (q, q, ...) at theta (k, ...)."""
+        q, at = len(self.Z), self.factor
+        Lam = np.zeros((q, q, *theta.shape[1:]))
+        Lam[at.rows, at.cols] = theta[at.at]
+        return Lam
+
+    def copied(self, by_group: Array) -> Array:
+        """Values (..., J, m) times the number of groups that each one stands for."""
+        return by_group if self.copies is None else by_group * self.copies
+
+    def copied_rows(self, x: Array) -> Array:
+        """Rows (n, m) times the number of groups that theirs stands for."""
+        return x if self.copies is None else x * self.groups.spread(self.copies)
 
 
 @dataclass(frozen=True, eq=False)
 class GroupedEffects:
     """``V = Z Lambda``: see `mixedlab.engine.integrated_likelihood.Effects`."""
 
-    groups: GroupedLikelihood
+    design: Design
     Lam: Array
+
+    def apply(self, u: Array) -> Array:
+        """``Lambda u`` of each group, (q, J, ...)."""
+        if len(u) == 1:
+            return self.Lam[0, 0] * u
+        return np.einsum("ab...,bj...->aj...", self.Lam, u)
 
     def spread(self, u: Array) -> Array:  # noqa: D102
         total = 0.0
-        for z, b_a in zip(self.groups.Z, self.Lam @ u, strict=True):
-            by_row = np.repeat(b_a, self.groups.counts)
+        for z, b_a in zip(self.design.Z, self.apply(u), strict=True):
+            by_row = self.design.groups.spread(b_a)
             total = total + (by_row if z is None else z * by_row)
         return total
 
     def total(self, x: Array) -> Array:  # noqa: D102
-        return np.add.reduceat(x, self.groups.starts)
+        return self.design.groups.sum(x)
+
+    def over_blocks(self, by_group: Array) -> Array:  # noqa: D102
+        return self.design.copied(by_group).sum(0)
+
+    def counted(self, x: Array) -> Array:  # noqa: D102
+        return self.design.copied_rows(x)
 
     def sums(self, x: Array) -> Array:  # noqa: D102
-        return np.stack([self.total(self.times(x, a)) for a in range(self.groups.q)])
+        return np.stack([self.total(self.times(x, a)) for a in range(len(self.design.Z))])
 
     def times(self, x: Array, *columns: int) -> Array:
         """X multiplied by some columns of Z."""
         for k in columns:
-            if self.groups.Z[k] is not None:
-                x = x * self.groups.Z[k]
+            if self.design.Z[k] is not None:
+                x = x * self.design.Z[k]
         return x
 
     def collect(self, x: Array) -> Array:  # noqa: D102
-        return self.Lam.T @ self.sums(x)
+        return self.pull(self.sums(x))
+
+    def pull(self, sums: Array) -> Array:
+        """``Lambda' s`` of each group, (q, J, ...)."""
+        if len(sums) == 1:
+            return self.Lam[0, 0] * sums
+        return np.einsum("ba...,bj...->aj...", self.Lam, sums)
 
     def d_theta(self, sums: Array, u: Array) -> Array:  # noqa: D102
-        return self.entries(sums @ u.T)
+        return self.entries(np.einsum("aj...,bj...->ab...", self.design.copied(sums), u))
 
     def entries(self, d_Lam: Array) -> Array:
-        """Theta's entries of a derivative in Lambda."""
-        at = self.groups.factor
-        out = np.empty(self.groups.layout.n_theta)
+        """Theta's entries (k, ...) of a derivative in Lambda."""
+        at = self.design.factor
+        out = np.empty((at.at.size, *d_Lam.shape[2:]))
         out[at.at] = d_Lam[at.rows, at.cols]
         return out
 
     def factorise(self, W: Array) -> GroupedFactor | None:
+        """Factor ``H = I + Lambda' A Lambda``; None where that can't be, of one data set."""
+        H = self.factor(W)
+        return H if W.ndim > 1 or np.isfinite(H.L).all() else None
+
+    def factor(self, W: Array) -> GroupedFactor:
         """``A = Z'WZ`` and ``H = I + Lambda' A Lambda = L L'`` of each group."""
-        q, Lam = self.groups.q, self.Lam
-        A = np.empty((q, q, self.groups.J))
+        q, Lam = len(self.design.Z), self.Lam
+        A = [[None] * q for _ in range(q)]
         for a in range(q):
             for b in range(a + 1):
-                A[a, b] = A[b, a] = self.total(self.times(W, a, b))
-        H = np.einsum("ca,cdj,db->abj", Lam, A, Lam) if q > 1 else Lam[0, 0] ** 2 * A
+                A[a][b] = A[b][a] = self.total(self.times(W, a, b))
+        A = np.array(A)
+        H = Lam[0, 0] ** 2 * A
+        if q > 1:
+            H = np.einsum("ca...,cdj...,db...->abj...", Lam, A, Lam)
         for a in range(q):
             H[a, a] += 1.0
-        L = factor(H)
-        return GroupedFactor(self, A, L) if np.isfinite(L).all() else None
+        return GroupedFactor(self, A, factor(H))
 
 
 @dataclass(frozen=True, eq=False)
@@ -224,35 +246,96 @@ class GroupedFactor:
         return solve(self.L, g)
 
     def scale_terms(self, S: Array | None) -> tuple[Array, Array]:  # noqa: D102
-        V, q = self.effects, self.effects.groups.q
+        V, q = self.effects, len(self.L)
         inner = np.zeros_like(self.L)  # I/2 + N
         for a in range(q):
             inner[a, a] = 0.5 if S is None else 0.5 + 0.5 * S[a, a]
             for b in range(a if S is not None else 0):
                 inner[a, b] = inner[b, a] = 0.5 * S[a, b]
         half = blocks.solve_upper(self.L, inner)
-        K = -blocks.solve_upper(self.L, half.transpose(1, 0, 2).copy())
-        LamK = np.einsum("ab,bcj->acj", V.Lam, K)
-        of_b = np.einsum("acj,bc->abj", LamK, V.Lam)
+        K = -blocks.solve_upper(self.L, half.swapaxes(0, 1).copy())
+        LamK = np.einsum("ab...,bcj...->acj...", V.Lam, K)
+        of_b = np.einsum("acj...,bc...->abj...", LamK, V.Lam)
         leverage = 0.0
         for a in range(q):
             for b in range(a + 1):
-                by_row = np.repeat(of_b[a, b] * (1 if a == b else 2), V.groups.counts)
+                by_row = V.design.groups.spread(of_b[a, b] * (1 if a == b else 2))
                 leverage = leverage + V.times(by_row, a, b)
-        return leverage, V.entries(2 * np.einsum("abj,bcj->ac", self.A, LamK))
+        A = V.design.copied(self.A)
+        return leverage, V.entries(2 * np.einsum("abj...,bcj...->ac...", A, LamK))
 
     def by_term(self, u: Array) -> list[Array]:  # noqa: D102
         b = self.effects.Lam @ u
-        return [b[columns].T for columns in self.effects.groups.factor.columns]
+        return [b[columns].T for columns in self.effects.design.factor.columns]
 
     def covariances(self) -> list[Array]:  # noqa: D102
-        Lam, groups = self.effects.Lam, self.effects.groups
-        half = blocks.solve_lower(self.L, np.repeat(Lam.T[:, :, None], groups.J, axis=2))
+        Lam, columns = self.effects.Lam, self.effects.design.factor.columns
+        half = blocks.solve_lower(self.L, np.repeat(Lam.T[:, :, None], self.L.shape[2], axis=2))
         of_b = np.einsum("kaj,kbj->jab", half, half)
-        return [of_b[:, columns, columns] for columns in groups.factor.columns]
+        return [of_b[:, where, where] for where in columns]
 
     def predictive_variance(self, terms: Sequence[RandomTerm]) -> Array:  # noqa: D102
         index = terms[0].index
         v = self.effects.Lam.T @ np.concatenate([t.Z for t in terms], axis=1).T
         known = blocks.solve_lower(self.L[:, :, index], v.copy())
         return np.where(index >= 0, (known**2).sum(0), (v**2).sum(0))
+
+
+@dataclass(frozen=True, eq=False)
+class AtNodes:
+    """What nodes, one or one a place of the last axis, add to the sums of `NodeSums`.
+
+    The axis of groups (rows, for ``score``) is the last but that of nodes or data sets.
+    """
+
+    total: Array
+    score: Array
+    r: Array
+    S: Array
+    outer: Array
+    by_dispersion: Array
+
+    @classmethod
+    def of(cls, V, family, y, w, dispersion, u, eta, L, peak, z, log_w) -> AtNodes:
+        """Evaluate at nodes z (q, 1, ...) around the modes u, where eta and H = LL' are taken."""
+        away = np.broadcast_to(z[:, None], (len(u), 1, *np.broadcast_shapes(z.shape, u.shape)[1:]))
+        away = blocks.solve_upper(L, away.copy())[:, 0]
+        u = u + away
+        eta = eta + V.spread(away)
+        with np.errstate(all="ignore"):
+            l, l1 = family.value_and_score(y, eta, w, dispersion)
+            f = V.total(l) - 0.5 * (u**2).sum(0) - peak + log_w
+        share = np.exp(np.minimum(f, 700.0))  # not yet divided by the total
+        # a node of no weight may lie where the score is infinite
+        of_row = V.design.groups.spread(share)
+        with np.errstate(invalid="ignore"):
+            score = of_row * l1
+        if not np.isfinite(score).all():
+            score = np.where(of_row > 0, score, 0.0)
+        G = V.sums(score)  # share Z' l'(eta)
+        g = V.pull(G) - share * u
+        scaled = blocks.solve_lower(L, g[:, None].copy())[:, 0]
+        value = np.zeros_like(share)
+        if family.has_dispersion:
+            with np.errstate(all="ignore"):
+                value = family.dispersion_derivatives(y, eta, w, dispersion)[0]
+            value = V.total(np.where(of_row > 0, of_row * value, 0.0))
+        return cls(share, score, g, z[:, None] * scaled, G[:, None] * u, value)
+
+    def arrays(self) -> Iterator[Array]:
+        """The sums, one after the other."""
+        return (getattr(self, f.name) for f in fields(self))
+
+    def normalised(self, V: GroupedEffects) -> NodeSums:
+        """Divide by the integrals."""
+        with np.errstate(divide="ignore", invalid="ignore"):
+            share, log_integral = 1 / self.total, np.log(self.total)
+        of_data = V.design.copied(share)
+        return NodeSums(
+            log_integral=log_integral,
+            score=self.score * V.design.groups.spread(share),
+            r=self.r * share,
+            S=self.S * share,
+            d_theta=V.entries(np.einsum("abj...,j...->ab...", self.outer, of_data)),
+            d_log_dispersion=np.einsum("j...,j...->...", self.by_dispersion, of_data),
+        )

@@ -206,8 +206,9 @@ class EffectIntegral:
             }
             if dispersion_slopes:
                 rest["d_log_dispersion"] = d_dispersion / total[self.index]
+        constant = np.broadcast_to(self.family.constant(self.y, weights), self.y.shape)
         return Integrated(
-            log_integrals=top + np.log(sd) + np.log(total),
+            log_integrals=top + np.log(sd) + np.log(total) + self.total(constant),
             mode=integrand.v(mode),
             nodes=np.array(v),
             weights=share / total,
@@ -266,7 +267,7 @@ class _Integrand:
             if score:
                 l, l1 = rows.family.value_and_score(rows.y, eta, self.weights, self.dispersion)
             else:
-                l = rows.family.loglik(rows.y, eta, self.weights, self.dispersion)
+                l = rows.family.kernel(rows.y, eta, self.weights, self.dispersion)
             height = rows.total(l) + rows.prior.logpdf(v, self.lam)
         if self.bound is not None:
             height = height + s

@@ -93,6 +93,12 @@ class Effects(Protocol):
     def total(self, x: Array) -> Array:
         """Sum of x over the rows of each block."""
 
+    def over_blocks(self, by_block: Array) -> Array:
+        """Sum over the blocks."""
+
+    def counted(self, x: Array) -> Array:
+        """Rows times the number of rows that each stands for."""
+
     def d_theta(self, sums: Array, u: Array) -> Array:
         """Entries of ``sum Z'x u'`` that belong to theta, ``sums = Z'x``."""
 
@@ -195,6 +201,8 @@ class IntegratedLikelihood:
         self.y, self.X, self.offset = y[order], np.ascontiguousarray(X[order]), offset[order]
         self.weights = weights[order] if np.ndim(weights) else weights
         self.layout = Layout.of(terms)
+        constant = family.constant(self.y, self.weights)
+        self.constant = np.broadcast_to(constant, self.y.shape).sum(0)
 
     def effects(self, theta: Array) -> Effects:
         """V at theta."""
@@ -230,18 +238,19 @@ class IntegratedLikelihood:
             return OUTSIDE
         peak = self._penalised(V, eta, u, dispersion)
         nodes = self.over_nodes(V, u, eta, H, peak, dispersion)
-        value = (peak - H.half_log_det() + (0.0 if nodes is None else nodes.log_integral)).sum()
-        if not np.isfinite(value):
+        by_block = peak - H.half_log_det() + (0.0 if nodes is None else nodes.log_integral)
+        value = V.over_blocks(by_block)
+        if not np.isfinite(value).any():
             return OUTSIDE
-        at = Evaluation(float(value), u=u, eta=eta, factor=H)
+        at = Evaluation(value + self.constant, u=u, eta=eta, factor=H)
         return self._with_gradient(at, V, derivatives, nodes, dispersion) if gradient else at
 
     # --- the mode
 
     def _penalised(self, V: Effects, eta: Array, u: Array, dispersion: float) -> Array:
-        """``f(u)`` of each block."""
+        """``f(u)`` of each block, less what does not depend on any parameter."""
         with np.errstate(over="ignore", invalid="ignore"):
-            l = self.family.loglik(self.y, eta, self.weights, dispersion)
+            l = self.family.kernel(self.y, eta, self.weights, dispersion)
         return V.total(l) - 0.5 * (u**2).sum(0)
 
     def _modes(
@@ -284,8 +293,8 @@ class IntegratedLikelihood:
                     value = self._penalised(V, eta, u, dispersion)
                 if not np.isfinite(value).all():
                     return None
-                moved = self._halve(V, fixed, u, step, value, dispersion)
-                if moved is None or (moved[2] - value).max() < _STUCK * worst:
+                moved, found = self._halve(V, fixed, u, step, value, dispersion)
+                if not found or (moved[2] - value).max() < _STUCK * worst:
                     return None
                 u, eta, value = moved
             else:
@@ -296,19 +305,29 @@ class IntegratedLikelihood:
         return None
 
     def _halve(
-        self, V: Effects, fixed: Array, u: Array, step: Array, value: Array, dispersion: float
-    ) -> tuple[Array, Array, Array] | None:
-        """Shorten the step in those blocks whose f would fall."""
-        length = np.ones(u.shape[1])
+        self,
+        V: Effects,
+        fixed: Array,
+        u: Array,
+        step: Array,
+        value: Array,
+        dispersion: float,
+        far: NDArray[np.bool_] | bool = True,
+    ) -> tuple[tuple[Array, Array, Array], bool]:
+        """Shorten the step in those blocks whose f would fall: u, eta, f, and whether none does.
+
+        Only data sets that are ``far`` from their modes are looked at.
+        """
+        length = np.ones(u.shape[1:])
         for _ in range(20):
             new = u + length * step
             eta = fixed + V.spread(new)
             now = self._penalised(V, eta, new, dispersion)
-            worse = ~(now >= value - 1e-10 * (1 + np.abs(value)))
+            worse = ~(now >= value - 1e-10 * (1 + np.abs(value))) & far
             if not worse.any():
-                return new, eta, now
+                return (new, eta, now), True
             length = np.where(worse, length / 2, length)
-        return None
+        return (new, eta, now), False
 
     # --- the gradient
 
@@ -333,7 +352,7 @@ class IntegratedLikelihood:
         out = replace(
             at,
             d_theta=direct + V.d_theta(V.sums(d), u) + V.d_theta(Zl1, t) + from_scale,
-            d_beta=self.X.T @ ((l1 if nodes is None else nodes.score) + d),
+            d_beta=self.X.T @ V.counted((l1 if nodes is None else nodes.score) + d),
         )
         if not self.family.has_dispersion:
             return out
@@ -357,12 +376,12 @@ class IntegratedLikelihood:
         V = at.factor.effects
         W = self.family.fisher_weights(at.eta, self.weights, dispersion)
         W = np.where(np.isfinite(W), W, 0.0)
-        WX = self.X * W[:, None]
-        information = self.X.T @ WX
+        WX = [(x if W.ndim == 1 else x[:, None]) * W for x in self.X.T]
+        information = np.stack([self.X.T @ V.counted(x) for x in WX])
         H = V.factorise(W)
         if H is None:
             return information
-        collected = [V.collect(x) for x in WX.T]
+        collected = [V.collect(x) for x in WX]
         solved = [H.solve(g) for g in collected]
-        taken = [[float((g * x).sum()) for x in solved] for g in collected]
+        taken = [[V.over_blocks((g * x).sum(0)) for x in solved] for g in collected]
         return information - np.array(taken).reshape(information.shape)

@@ -19,6 +19,7 @@ Source: McCullagh and Nelder, *Generalized Linear Models* (1989), sections 2.2 a
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -34,6 +35,8 @@ class Link:
     """A link: ``eta`` is the link itself, ``mu`` its inverse; arrays in, arrays out."""
 
     name: str
+    is_symmetric: ClassVar[bool] = False
+    """Whether ``1 - mu(eta) = mu(-eta)``."""
 
     def eta(self, mu: ArrayLike) -> Array:
         """The link g(mu)."""
@@ -59,12 +62,19 @@ class Link:
         """First, second and third derivative of log mu in eta."""
         return _of_logarithm(self.mu(eta), *self.mu_derivatives(eta))
 
+    def log_mu_and_slope(self, eta: Array) -> tuple[Array, Array]:
+        """Log mu and its first derivative; together where that is cheaper."""
+        return self.log_mu(eta), self.log_mu_derivatives(eta)[0]
+
     def log1m_mu(self, eta: Array) -> Array:
         """log(1 - mu(eta)); minus infinity or nan where mu is not below 1."""
-        return np.log1p(-self.mu(eta))
+        return self.log_mu(-eta) if self.is_symmetric else np.log1p(-self.mu(eta))
 
     def log1m_mu_derivatives(self, eta: Array) -> Derivatives:
         """First, second and third derivative of log(1 - mu) in eta."""
+        if self.is_symmetric:
+            d1, d2, d3 = self.log_mu_derivatives(-eta)
+            return -d1, d2, -d3
         d1, d2, d3 = self.mu_derivatives(eta)
         return _of_logarithm(1 - self.mu(eta), -d1, -d2, -d3)
 
@@ -84,15 +94,15 @@ class Logit(Link):
     """eta = log(mu / (1 - mu))."""
 
     name: str = "logit"
+    is_symmetric = True
 
     def eta(self, mu: ArrayLike) -> Array:
         mu = np.asarray(mu, dtype=float)
         return np.log(mu) - np.log1p(-mu)
 
     def mu(self, eta: ArrayLike) -> Array:
-        from scipy.special import expit
-
-        return expit(eta)
+        with np.errstate(over="ignore"):
+            return 1 / (1 + np.exp(-np.asarray(eta, dtype=float)))
 
     def mu_derivatives(self, eta: Array) -> Derivatives:
         mu, not_mu = self.mu(eta), self.mu(-eta)
@@ -100,18 +110,15 @@ class Logit(Link):
         return d1, d1 * (not_mu - mu), d1 * (1 - 6 * d1)
 
     def log_mu(self, eta: Array) -> Array:
-        return -np.logaddexp(0, -eta)
+        return np.minimum(eta, 0) - np.log1p(np.exp(-np.abs(eta)))
+
+    def log_mu_and_slope(self, eta: Array) -> tuple[Array, Array]:
+        e = np.exp(-np.abs(eta))
+        return np.minimum(eta, 0) - np.log1p(e), np.where(eta < 0, 1.0, e) / (1 + e)
 
     def log_mu_derivatives(self, eta: Array) -> Derivatives:
         d1, d2, _ = self.mu_derivatives(eta)
         return self.mu(-eta), -d1, -d2
-
-    def log1m_mu(self, eta: Array) -> Array:
-        return -np.logaddexp(0, eta)
-
-    def log1m_mu_derivatives(self, eta: Array) -> Derivatives:
-        d1, d2, _ = self.mu_derivatives(eta)
-        return -self.mu(eta), -d1, -d2
 
 
 @dataclass(frozen=True)
@@ -119,6 +126,7 @@ class Probit(Link):
     """Eta is the standard normal quantile of mu."""
 
     name: str = "probit"
+    is_symmetric = True
 
     def eta(self, mu: ArrayLike) -> Array:
         from scipy.special import ndtri
@@ -147,12 +155,13 @@ class Probit(Link):
         dr = -r * (eta + r)
         return r, dr, -dr * (eta + 2 * r) - r
 
-    def log1m_mu(self, eta: Array) -> Array:
-        return self.log_mu(-eta)
+    def log_mu_and_slope(self, eta: Array) -> tuple[Array, Array]:
+        from scipy.special import erfcx
 
-    def log1m_mu_derivatives(self, eta: Array) -> Derivatives:
-        d1, d2, d3 = self.log_mu_derivatives(-eta)
-        return -d1, d2, -d3
+        # beyond, mu is 1 to the last digit
+        eta = np.minimum(eta, 37.0)
+        r = np.sqrt(2 / np.pi) / erfcx(eta / -np.sqrt(2))
+        return -0.5 * eta**2 - np.log(r) - _LOG_SQRT_2PI, r
 
 
 @dataclass(frozen=True)

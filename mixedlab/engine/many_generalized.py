@@ -22,6 +22,7 @@ from mixedlab.engine.families import Family
 from mixedlab.engine.families import family as family_named
 from mixedlab.engine.many_fixed import many_fixed
 from mixedlab.engine.many_likelihood import ManyLikelihoods
+from mixedlab.engine.terms import RandomTerm
 from mixedlab.errors import DataError
 
 Array = NDArray[np.float64]
@@ -124,8 +125,13 @@ def many_generalized(
     o = np.zeros(n) if offset is None else np.asarray(offset, dtype=float)
     # Inside, every column has a mean square of 1, so that its unit costs no digit.
     x_scale, z_scale = _root_mean_square(X), _root_mean_square(Z)
-    problem = ManyLikelihoods(kind, y, X / x_scale, index, Z / z_scale, sizes, w, o)
-    theta_scale = z_scale[problem.rows]
+    levels, ends = tuple(range(int(index.max()) + 1)), np.cumsum(sizes)[:-1]
+    terms = [
+        RandomTerm("group", index, levels, z, ("",) * z.shape[1])
+        for z in np.split(Z / z_scale, ends, axis=1)
+    ]
+    problem = ManyLikelihoods(kind, y, X / x_scale, terms, w, o)
+    theta_scale = z_scale[problem.factor.rows]
     if start is None:
         x, runs_away = _start(problem, sizes)
     else:
@@ -142,20 +148,19 @@ def many_generalized(
         theta=theta * sign / theta_scale + 0.0,
         loglik=value,
         converged=converged,
-        singular=_singular(problem, theta, sizes),
+        singular=_singular(problem, theta),
         suspect=runs_away,
     )
 
 
 def _start(problem: ManyLikelihoods, sizes: tuple[int, ...]) -> tuple[Array, Mask]:
     """Coefficients without random effects and modest variances; and whether they run away."""
-    weights = problem.of_rows(np.broadcast_to(problem.weights, problem.y.shape), slice(None))
-    plain = many_fixed(
-        problem.y, problem.X, problem.family, weights=weights, offset=problem.offset
-    )  # fmt: skip
+    rows = problem.together
+    weights = rows.design.copied_rows(np.broadcast_to(rows.weights, rows.y.shape))
+    plain = many_fixed(rows.y, rows.X, rows.family, weights=weights, offset=rows.offset)
     beta, settled = plain.beta, plain.converged
     first = np.concatenate([np.eye(q)[np.triu_indices(q)] * _FIRST_SD / q for q in sizes])
-    eta = problem.X @ beta.T
+    eta = rows.X @ beta.T
     far = np.abs(eta - np.median(eta, axis=0)).max(0, initial=0.0) > _FAR
     # A start far out would take the others' evaluations along.
     beta = np.where((far | ~settled)[:, None], np.clip(np.nan_to_num(beta), -5.0, 5.0), beta)
@@ -167,11 +172,13 @@ class _Fitting:
 
     def __init__(self, problem: ManyLikelihoods) -> None:
         self.problem = problem
+        self.u = np.zeros((*problem.together.no_effects().shape, problem.m))  # the last modes
 
     def objective(self, x: Array, which: Indices) -> tuple[Array, Array]:
         """Minus the log-likelihoods (m,), and their gradients (m, d)."""
         k = self.problem.n_theta
-        at = self.problem(x[:, :k], x[:, k:], which)
+        at = self.problem(x[:, :k], x[:, k:], which, self.u[..., which])
+        self.u[..., which] = at.u
         return -at.loglik, -at.gradient
 
     def maximise(self, x: Array, nagq: int) -> tuple[Array, Array, Mask]:
@@ -183,7 +190,7 @@ class _Fitting:
             rough, value, inverse, _ = quasi_newton_many(
                 self.objective, x, inverse, whole, enough=_NEAR
             )
-            problem.use_nodes(nagq)
+            self.problem = problem.with_nodes(nagq)
             x = np.where(np.isfinite(value)[:, None], rough, x)
         x, value, inverse, converged = quasi_newton_many(self.objective, x, inverse, whole)
         self._settle_at_zero(x, value)
@@ -193,24 +200,25 @@ class _Fitting:
     def _first_inverse(self, x: Array) -> Array:
         """Inverse of a first Hessian (m, d, d).
 
-        The information about beta given the random effects; for theta the squares of the
-        groups' gradients.
+        The information about beta given the random effects; for theta differences of gradients.
         """
-        problem, k = self.problem, self.problem.n_theta
-        at = problem(x[:, :k], x[:, k:], np.arange(problem.m))
-        spread = np.where(np.isfinite(at.spread), at.spread, 1.0)
-        inverse = np.zeros((problem.m, x.shape[1], x.shape[1]))
-        inverse[:, range(k), range(k)] = 1.0 / np.maximum(spread, 1.0)
-        information = problem.information_of_beta(x[:, :k], x[:, k:])
+        problem, k, whole = self.problem, self.problem.n_theta, np.arange(self.problem.m)
+        inverse = np.zeros((whole.size, x.shape[1], x.shape[1]))
+        here = self.objective(x, whole)[1]
+        for a in range(k):
+            there = self.objective(x + 1e-4 * (np.arange(x.shape[1]) == a), whole)[1]
+            curvature = np.abs(there[:, a] - here[:, a]) / 1e-4
+            inverse[:, a, a] = 1.0 / np.maximum(np.nan_to_num(curvature, posinf=0.0), 1.0)
+        information = problem.information_of_beta(x[:, :k], x[:, k:], self.u)
         trace = np.einsum("mpp->m", information)[:, None, None]
-        information += np.maximum(1e-8 * trace, 1e-12) * np.eye(problem.p)
-        inverse[:, k:, k:] = np.linalg.inv(information)
+        information += np.maximum(1e-8 * trace, 1e-12) * np.eye(x.shape[1] - k)
+        inverse[:, k:, k:] = np.linalg.inv(np.nan_to_num(information, nan=1.0))
         return inverse
 
     def _columns(self, x: Array) -> list[tuple[Indices, Array]]:
         """For each column of Lambda its places in theta, and its largest entry (m,)."""
-        cols = self.problem.cols
-        places = [np.flatnonzero(cols == c) for c in range(self.problem.q)]
+        cols = self.problem.factor.cols
+        places = [np.flatnonzero(cols == c) for c in range(cols[-1] + 1)]
         return [(at, np.abs(x[:, at]).max(1)) for at in places]
 
     def _settle_at_zero(self, x: Array, value: Array) -> None:
@@ -321,30 +329,24 @@ def _root_mean_square(X: Array) -> Array:
     return np.where(scale > 0, scale, 1.0)
 
 
-def _lambdas(problem: ManyLikelihoods, theta: Array) -> Array:
-    out = np.zeros((len(theta), problem.q, problem.q))
-    out[:, problem.rows, problem.cols] = theta
-    return out
-
-
 def _signs(problem: ManyLikelihoods, theta: Array) -> Array:
     """Signs (m, k) that turn Lambda's columns so that no diagonal is negative."""
-    diagonal = np.einsum("mqq->mq", _lambdas(problem, theta))
-    return np.where(diagonal < 0, -1.0, 1.0)[:, problem.cols]
+    diagonal = np.einsum("qqm->mq", problem.together.design.lambda_of(theta.T))
+    return np.where(diagonal < 0, -1.0, 1.0)[:, problem.factor.cols]
 
 
-def _singular(problem: ManyLikelihoods, theta: Array, sizes: tuple[int, ...]) -> Mask:
+def _singular(problem: ManyLikelihoods, theta: Array) -> Mask:
     """Whether some combination of a term's coefficients has variance zero."""
-    out, first, L = np.zeros(len(theta), dtype=bool), 0, _lambdas(problem, theta)
-    for q in sizes:
-        block = L[:, first : first + q, first : first + q]
-        values = np.abs(block[:, :, 0]) if q == 1 else np.linalg.svd(block, compute_uv=False)
+    out = np.zeros(len(theta), dtype=bool)
+    Lam = problem.together.design.lambda_of(theta.T).transpose(2, 0, 1)
+    for where in problem.factor.columns:
+        values = np.linalg.svd(Lam[:, where, where], compute_uv=False)
         out |= values[:, -1] < 1e-4 * np.maximum(1.0, values[:, 0])
-        first += q
     return out
 
 
 def _all_alike(problem: ManyLikelihoods) -> Mask:
     """Whether the 0/1 responses of every group are all 0 or all 1."""
-    successes, counts = problem.groups.sum(problem.y), problem.groups.counts[:, None]
+    groups, y = problem.together.design.groups, problem.together.y
+    successes, counts = groups.sum(y), groups.counts[:, None]
     return ((successes == 0) | (successes == counts)).all(0)

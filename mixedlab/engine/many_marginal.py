@@ -24,7 +24,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from mixedlab.engine.families import Family
 from mixedlab.engine.families import family as family_named
-from mixedlab.engine.many_responses import Groups, Merged, merge_groups
+from mixedlab.engine.groups import Groups, Merged, merge_groups
 from mixedlab.errors import DataError
 
 Array = NDArray[np.float64]

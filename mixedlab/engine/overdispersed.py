@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from mixedlab.engine.distribution import (
     Family,
     OfTrials,
+    log_factorials,
     not_a_count,
     positive_start,
     through,
@@ -37,13 +38,14 @@ class NegativeBinomial(Family):
     def unit_variance(self, mu):
         return mu
 
-    def loglik(self, y, eta, weights=1.0, dispersion=1.0):
-        from scipy.special import gammaln
+    def constant(self, y, weights=1.0):
+        return log_factorials(y, weights)
 
+    def kernel(self, y, eta, weights=1.0, dispersion=1.0):
         theta = dispersion
         with np.errstate(divide="ignore", invalid="ignore"):
             log_odds = self.link.log_mu(eta) - np.log(theta)  # of a success: mu / theta
-            l = _log_rise(theta, y) - gammaln(y + 1) - theta * np.logaddexp(0, log_odds)
+            l = _log_rise(theta, y) - theta * np.logaddexp(0, log_odds)
             l = l - times(y, np.logaddexp(0, -log_odds))
         return np.where(np.isnan(l), -np.inf, weights * l)
 
@@ -116,14 +118,11 @@ class BetaBinomial(OfTrials):
         b = kappa * np.exp(self.link.log1m_mu(eta))
         return np.maximum(a, 1e-280), np.maximum(b, 1e-280)
 
-    def loglik(self, y, eta, weights=1.0, dispersion=1.0):
-        from scipy.special import gammaln
-
+    def kernel(self, y, eta, weights=1.0, dispersion=1.0):
         w = np.asarray(weights, dtype=float)
         r = np.round(w * y)
         a, b = self._shapes(eta, dispersion)
-        l = gammaln(w + 1) - gammaln(r + 1) - gammaln(w - r + 1)
-        l = l + _log_rise(a, r) + _log_rise(b, w - r) - _log_rise(dispersion, w)
+        l = _log_rise(a, r) + _log_rise(b, w - r) - _log_rise(dispersion, w)
         return np.where(self._allowed(eta), l, -np.inf)
 
     def _allowed(self, eta: Array) -> NDArray[np.bool_]:

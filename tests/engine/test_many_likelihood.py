@@ -7,6 +7,7 @@ import pytest
 
 from mixedlab.engine.families import family
 from mixedlab.engine.many_likelihood import ManyLikelihoods
+from mixedlab.engine.terms import RandomTerm
 
 KINDS = [
     ("binomial", "logit"),
@@ -30,6 +31,10 @@ def case(seed, name, link, q):
     return made, y, X, index, X[:, :q], w, 0.2 * rng.normal(size=60)
 
 
+def likelihoods(made, y, X, index, Z, *rest):
+    return ManyLikelihoods(made, y, X, [RandomTerm.from_arrays(index, Z)], *rest)
+
+
 def dense(made, y, X, index, Z, w, offset, theta, beta, nodes):
     """The log-likelihood by quadrature on a wide grid around 0, with no mode and no scale."""
     z = np.linspace(-9, 9, nodes)
@@ -47,7 +52,7 @@ def dense(made, y, X, index, Z, w, offset, theta, beta, nodes):
 @pytest.mark.parametrize("seed", [3, 4])
 def test_quadrature_is_the_integral(name, link, seed):
     made, *data = case(seed, name, link, 1)
-    many = ManyLikelihoods(made, data[0], data[1], data[2], data[3], (1,), *data[4:], 25)
+    many = likelihoods(made, *data, 25)
     rng = np.random.default_rng(seed)
     theta, beta = rng.uniform(0.3, 1, (M, 1)), 0.4 * rng.normal(size=(M, 2))
     at = many(theta, beta, np.arange(M))
@@ -61,7 +66,7 @@ def test_quadrature_is_the_integral(name, link, seed):
 @pytest.mark.parametrize(("name", "link"), KINDS)
 def test_gradients_are_the_slopes_of_values(name, link, q, nagq):
     made, y, X, index, Z, w, offset = case(5, name, link, q)
-    many = ManyLikelihoods(made, y, X, index, Z, (q,), w, offset, nagq)
+    many = likelihoods(made, y, X, index, Z, w, offset, nagq)
     k = q * (q + 1) // 2
     x = 0.5 * np.random.default_rng(1).normal(size=(3, k + 2))
     which, h = np.array([0, 1, 3]), 1e-5
@@ -82,16 +87,16 @@ def test_groups_that_are_alike_count_as_often_as_there_are(nagq):
     y = rng.integers(0, 2, (240, 3)).astype(float)
     turn = np.arange(240)
     turn[:4] = turn[:4][::-1]
-    arguments = (np.ones((240, 1)), (1,), 1.0, np.zeros(240), nagq)
-    merged = ManyLikelihoods(family("binomial"), y, X, index, *arguments)
-    apart = ManyLikelihoods(family("binomial"), y[turn], X[turn], index, *arguments)
-    assert merged.J < apart.J == 60
+    arguments = (np.ones((240, 1)), 1.0, np.zeros(240), nagq)
+    merged = likelihoods(family("binomial"), y, X, index, *arguments)
+    apart = likelihoods(family("binomial"), y[turn], X[turn], index, *arguments)
+    assert len(merged.together.y) < len(apart.together.y) == 240
     theta, beta = np.array([[0.5], [1.0], [2.0]]), np.array([[0.1, 0.2]] * 3)
     which = np.arange(3)
-    a, b = (likelihoods(theta, beta, which) for likelihoods in (merged, apart))
+    a, b = (form(theta, beta, which) for form in (merged, apart))
     np.testing.assert_allclose(a.loglik, b.loglik, rtol=1e-12)
     np.testing.assert_allclose(a.gradient, b.gradient, rtol=1e-9, atol=1e-10)
-    information = [likelihoods.information_of_beta(theta, beta) for likelihoods in (merged, apart)]
+    information = [form.information_of_beta(theta, beta) for form in (merged, apart)]
     np.testing.assert_allclose(*information, rtol=1e-9)
 
 
@@ -104,14 +109,14 @@ def test_a_data_set_depends_on_no_other():
     extreme[1] = [0.0, 400.0]
     found = []
     for responses, coefs in ((y, beta), (wild, extreme)):
-        many = ManyLikelihoods(made, responses, X, index, Z, (1,), w, offset)
+        many = likelihoods(made, responses, X, index, Z, w, offset)
         found.append(many(theta, coefs, np.arange(M)).loglik)
     np.testing.assert_allclose(found[0][[0, 2, 3]], found[1][[0, 2, 3]], rtol=1e-14)
 
 
 def test_a_point_out_of_range_has_no_likelihood():
     made, y, X, index, Z, w, offset = case(4, "poisson", "log", 1)
-    many = ManyLikelihoods(made, y, X, index, Z, (1,), w, offset)
+    many = likelihoods(made, y, X, index, Z, w, offset)
     beta = np.zeros((M, 2))
     beta[2] = 1e4
     at = many(np.full((M, 1), 0.5), beta, np.arange(M))

@@ -24,7 +24,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from mixedlab.engine import blocks
 from mixedlab.engine.families import Family
-from mixedlab.engine.many_responses import Groups
+from mixedlab.engine.groups import Groups
 from mixedlab.engine.random_families import RandomFamily
 from mixedlab.models.hglm.augmented_system import NO_VARIANCE
 from mixedlab.models.hglm.h_likelihood import (
