@@ -144,6 +144,14 @@ class OfTrials(Family):
         w = np.asarray(weights, dtype=float)
         return gammaln(w + 1) - gammaln(w * y + 1) - gammaln(w - w * y + 1)
 
+    def allowed(self, eta: Array) -> NDArray[np.bool_] | bool:
+        """Whether the mean is a probability."""
+        if self.link.name in ("logit", "probit", "cloglog"):
+            return True
+        with np.errstate(invalid="ignore"):
+            mu = self.link.mu(eta)
+            return (mu >= 0) & (mu <= 1)
+
     def deviance(self, y, mu, weights=1.0):
         from scipy.special import xlogy
 

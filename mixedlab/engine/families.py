@@ -114,7 +114,7 @@ class Binomial(OfTrials):
         r = weights * y
         with np.errstate(divide="ignore", invalid="ignore"):
             l = times(r, self.link.log_mu(eta)) + times(weights - r, self.link.log1m_mu(eta))
-        return np.where(np.isnan(l), -np.inf, l)
+        return np.where(np.isnan(l) | ~np.asarray(self.allowed(eta)), -np.inf, l)
 
     def derivatives(self, y, eta, weights=1.0, dispersion=1.0):
         if self.link.name == "logit":

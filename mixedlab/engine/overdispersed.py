@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from mixedlab.engine.distribution import (
     Family,
@@ -123,12 +123,7 @@ class BetaBinomial(OfTrials):
         r = np.round(w * y)
         a, b = self._shapes(eta, dispersion)
         l = _log_rise(a, r) + _log_rise(b, w - r) - _log_rise(dispersion, w)
-        return np.where(self._allowed(eta), l, -np.inf)
-
-    def _allowed(self, eta: Array) -> NDArray[np.bool_]:
-        with np.errstate(invalid="ignore"):
-            mu = self.link.mu(eta)
-            return (mu >= 0) & (mu <= 1)
+        return np.where(self.allowed(eta), l, -np.inf)
 
     def derivatives(self, y, eta, weights=1.0, dispersion=1.0):
         w = np.asarray(weights, dtype=float)
