@@ -12,8 +12,8 @@ and a zero column is left again if a small step from it gains.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -68,13 +68,11 @@ class ManyGeneralized:
 def many_generalized(
     Y: ArrayLike,
     X: ArrayLike,
-    index: ArrayLike,
-    Z: ArrayLike | None = None,
+    terms: Sequence[RandomTerm],
     *,
     family: str | Family = "binomial",
     link: str | None = None,
     nagq: int = 1,
-    sizes: tuple[int, ...] | None = None,
     weights: ArrayLike | None = None,
     offset: ArrayLike | None = None,
     start: tuple[ArrayLike, ArrayLike] | None = None,
@@ -87,16 +85,12 @@ def many_generalized(
         Responses on the scale of the mean, one data set a column; binomial ones are proportions,
         whose ``weights`` are the trials.
     X : array (n, p)
-    index : array of int (n,)
-        Level of each row, 0 to J - 1.
-    Z : array (n, q), optional
-        Columns whose coefficients vary; by default an intercept.
+    terms : sequence of RandomTerm
+        All of the same grouping factor; every level has a row.
     family, link
         As in `mixedlab.glmm`; a family without a dispersion.
     nagq : int
         1 is Laplace's approximation; k > 1 adaptive quadrature with k nodes a dimension.
-    sizes : tuple of int, optional
-        Coefficients of each term; terms are uncorrelated, the coefficients of one are not.
     weights, offset : array (n,), optional
     start : (theta, beta), optional
         Where all start; by default each from its model without random effects.
@@ -112,28 +106,21 @@ def many_generalized(
             f"The {kind.name} family has a dispersion, which is not fitted for many data sets at "
             "once: fit them one by one."
         )
-    y, X, index = np.asarray(Y, dtype=float), np.asarray(X, dtype=float), np.asarray(index)
-    n = index.size
-    Z = np.ones((n, 1)) if Z is None else np.asarray(Z, dtype=float)
-    if y.ndim != 2 or not len(y) == len(X) == len(Z) == n:
+    y, X, n = np.asarray(Y, dtype=float), np.asarray(X, dtype=float), terms[0].index.size
+    if y.ndim != 2 or not len(y) == len(X) == n:
         raise DataError(
-            f"Y has shape {y.shape}, X {X.shape}, Z {Z.shape}, and there are {n} levels of rows: "
-            "give a column of Y for each data set, and a row for each level."
+            f"Y has shape {y.shape}, X {X.shape}, and there are {n} levels of rows: give a column "
+            "of Y for each data set, and a row for each level."
         )
-    sizes = (Z.shape[1],) if sizes is None else sizes
     w = 1.0 if weights is None else np.asarray(weights, dtype=float)
     o = np.zeros(n) if offset is None else np.asarray(offset, dtype=float)
     # Inside, every column has a mean square of 1, so that its unit costs no digit.
-    x_scale, z_scale = _root_mean_square(X), _root_mean_square(Z)
-    levels, ends = tuple(range(int(index.max()) + 1)), np.cumsum(sizes)[:-1]
-    terms = [
-        RandomTerm("group", index, levels, z, ("",) * z.shape[1])
-        for z in np.split(Z / z_scale, ends, axis=1)
-    ]
-    problem = ManyLikelihoods(kind, y, X / x_scale, terms, w, o)
-    theta_scale = z_scale[problem.factor.rows]
+    x_scale, z_scales = _root_mean_square(X), [_root_mean_square(t.Z) for t in terms]
+    scaled = [replace(t, Z=t.Z / scale) for t, scale in zip(terms, z_scales, strict=True)]
+    problem = ManyLikelihoods(kind, y, X / x_scale, scaled, w, o)
+    theta_scale = np.concatenate(z_scales)[problem.factor.rows]
     if start is None:
-        x, runs_away = _start(problem, sizes)
+        x, runs_away = _start(problem)
     else:
         first = np.concatenate([np.asarray(start[0]) * theta_scale, np.asarray(start[1]) * x_scale])
         x, runs_away = np.tile(first, (problem.m, 1)), np.zeros(problem.m, dtype=bool)
@@ -153,13 +140,14 @@ def many_generalized(
     )
 
 
-def _start(problem: ManyLikelihoods, sizes: tuple[int, ...]) -> tuple[Array, Mask]:
+def _start(problem: ManyLikelihoods) -> tuple[Array, Mask]:
     """Coefficients without random effects and modest variances; and whether they run away."""
     rows = problem.together
     weights = rows.design.copied_rows(np.broadcast_to(rows.weights, rows.y.shape))
     plain = many_fixed(rows.y, rows.X, rows.family, weights=weights, offset=rows.offset)
     beta, settled = plain.beta, plain.converged
-    first = np.concatenate([np.eye(q)[np.triu_indices(q)] * _FIRST_SD / q for q in sizes])
+    layout = problem.together.layout
+    first = layout.pack([np.eye(q) * _FIRST_SD / q for q in layout.sizes])
     eta = rows.X @ beta.T
     far = np.abs(eta - np.median(eta, axis=0)).max(0, initial=0.0) > _FAR
     # A start far out would take the others' evaluations along.

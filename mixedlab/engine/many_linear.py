@@ -7,15 +7,16 @@ those of one fit after the other.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from mixedlab.engine import blocks
 from mixedlab.engine.many_design import Design
 from mixedlab.engine.many_minimise import Minima, eigen, minimise_many, put, rows
 from mixedlab.engine.many_profiled import At, ManyProfiled, Points
+from mixedlab.engine.terms import RandomTerm
 from mixedlab.errors import DataError
 
 Array = NDArray[np.float64]
@@ -38,10 +39,7 @@ class ManyLinear:
     sigma, criterion : ndarray (m,)
         Residual standard deviation; REML criterion or -2 log-likelihood.
     converged, singular : ndarray of bool (m,)
-        A data set that the model reproduces exactly, or whose X is rank deficient, has not
-        converged, and its numbers are nan.
-    effects : ndarray (m, J, q)
-        Predicted random effects, where asked for.
+        A data set that the model reproduces exactly has not converged, and its numbers are nan.
     """
 
     beta: Array
@@ -51,7 +49,6 @@ class ManyLinear:
     criterion: Array
     converged: NDArray[np.bool_]
     singular: NDArray[np.bool_]
-    effects: Array
 
     def __len__(self) -> int:
         return len(self.sigma)
@@ -60,15 +57,12 @@ class ManyLinear:
 def many_linear(
     Y: ArrayLike,
     X: ArrayLike,
-    index: ArrayLike,
-    Z: ArrayLike | None = None,
+    terms: Sequence[RandomTerm],
     *,
-    sizes: tuple[int, ...] | None = None,
     reml: bool = True,
     weights: ArrayLike | None = None,
     offset: ArrayLike | None = None,
     start: ArrayLike | None = None,
-    effects: bool = False,
 ) -> ManyLinear:
     """Fit a linear mixed model with one grouping factor to m data sets of n rows.
 
@@ -76,59 +70,42 @@ def many_linear(
     ----------
     Y : array (n, m)
         Responses, one data set a column.
-    X : array (n, p) or (m, n, p)
-        Fixed-effects columns of all data sets, or of each.
-    index : array of int (n,)
-        Level of each row, 0 to J - 1; the same in all data sets.
-    Z : array (n, q) or (m, n, q), optional
-        Columns whose coefficients vary; by default an intercept.
-    sizes : tuple of int, optional
-        Coefficients of each term, in the order of the columns of Z; terms are uncorrelated, the
-        coefficients of one are not. By default one term of q.
+    X : array (n, p)
+    terms : sequence of RandomTerm
+        All of the same grouping factor.
     reml, weights, offset
         As in `mixedlab.lmm`; the same for all data sets.
     start : array (k,), optional
         ``theta`` from which all start, in the data's units; by default each starts from a
         comparison of its mean squares.
-    effects : bool
-        Whether the random effects are wanted.
 
     Raises
     ------
     DataError
-        Where shapes do not fit, or a shared X is rank deficient.
+        Where shapes do not fit, or X is rank deficient.
     """
-    y = np.asarray(Y, dtype=float)
-    X, index = np.asarray(X, dtype=float), np.asarray(index)
-    Z = np.ones((index.size, 1)) if Z is None else np.asarray(Z, dtype=float)
-    n = index.size
-    if y.ndim != 2 or y.shape[0] != n or X.shape[-2] != n or Z.shape[-2] != n:
+    y, X, n = np.asarray(Y, dtype=float), np.asarray(X, dtype=float), terms[0].index.size
+    if y.ndim != 2 or not len(y) == len(X) == n:
         raise DataError(
-            f"Y has shape {np.shape(Y)}, X {X.shape}, Z {Z.shape}, and there are {n} levels of "
-            "rows: give a column of Y for each data set, and a row for each level."
+            f"Y has shape {np.shape(Y)}, X {X.shape}, and there are {n} levels of rows: give a "
+            "column of Y for each data set, and a row for each level."
         )
     if offset is not None:
         y = y - np.asarray(offset, dtype=float)[:, None]
-    sizes = (Z.shape[-1],) if sizes is None else sizes
-    design = Design(X, index, Z, sizes, reml, weights)
-    m = y.shape[1]
-    own = design.n_designs > 1
-    at_once = max(1, _CELLS // design.cells)
-    parts = []
-    for first in range(0, m, at_once):
-        part = slice(first, first + at_once)
-        chunk = design.only(part) if own else design
-        parts.append(_Fitting(chunk, chunk.summaries(y[:, part])).fit(start, effects))
-    whole = {
-        f.name: np.concatenate([getattr(p, f.name) for p in parts]) for f in fields(ManyLinear)
-    }
-    return ManyLinear(**whole)
+    design = Design(X, terms, reml, weights)
+    at_once = max(1, _CELLS // max(design.count.size * design.q, 20))
+    parts = [
+        _Fitting(design, design.summaries(y[:, k : k + at_once])).fit(start)
+        for k in range(0, y.shape[1], at_once)
+    ]
+    names = ManyLinear.__dataclass_fields__
+    return ManyLinear(*(np.concatenate([getattr(p, name) for p in parts]) for name in names))
 
 
 class _Fitting(ManyProfiled):
     """The minima of the criteria, and the fits there."""
 
-    def fit(self, start: Array | None, effects: bool) -> ManyLinear:
+    def fit(self, start: Array | None) -> ManyLinear:
         """Minimise every criterion and return the fits in the data's units."""
         found = minimise_many(self.evaluate, self.start(start), self.move, tol=self.tol)
         self._leave_saddles(found)
@@ -136,21 +113,20 @@ class _Fitting(ManyProfiled):
         d, data, at = self.design, self.data, found.at
         own = np.linalg.solve(d.z_basis, L)
         own = own * np.where(np.einsum("mkk->mk", own) < 0, -1.0, 1.0)[:, None, :]
-        half = np.einsum("mpk,mxk->mpx", d.x_basis, at.root)
+        half = d.x_basis @ at.root.transpose(0, 2, 1)
         scale = at.sigma2 * data.y_scale**2
         inside = data.beta_start + data.y_scale[:, None] * (at.beta + data.beta_within)
         bad = ~np.isfinite(at.value) | data.perfect
         at.value[bad] = scale[bad] = inside[bad] = own[bad] = np.nan
         found.converged[bad] = False
         return ManyLinear(
-            beta=np.einsum("mpk,mk->mp", d.x_basis, inside),
+            beta=inside @ d.x_basis.T,
             vcov_beta=scale[:, None, None] * (half @ half.transpose(0, 2, 1)),
             theta=own[:, d.rows, d.cols] + 0.0,
             sigma=np.sqrt(scale),
             criterion=at.value,
             converged=found.converged,
             singular=self._singular(L) & ~bad,
-            effects=self._effects(L, at) if effects else np.full((len(own), 0, d.q), np.nan),
         )
 
     def _leave_saddles(self, found: Minima) -> None:
@@ -248,14 +224,3 @@ class _Fitting(ManyProfiled):
             variances = eigen(block @ block.transpose(0, 2, 1))[0]
             out |= variances[:, 0] <= _ZERO_VARIANCE * np.maximum(1.0, variances[:, -1])
         return out
-
-    def _effects(self, L: Array, at: At) -> Array:
-        """Predicted random effects ``T g`` (m, J, q), in the data's units."""
-        d, data, half = self.design, self.data, L.transpose(1, 2, 0)
-        U = d.U if d.n_designs > 1 else np.broadcast_to(d.U, (*d.U.shape[:3], len(L)))
-        factor = self.factor(U, half)
-        NU = blocks.solve_upper(factor, blocks.solve_lower(factor, U.copy()))
-        residual = self.w - np.einsum("qpjm,mp->qjm", d.level_X, at.beta)
-        g = np.einsum("iajm,ijm->maj", NU[:, :, d.kind], residual)
-        b = L @ (L.transpose(0, 2, 1) @ g)
-        return data.y_scale[:, None, None] * np.linalg.solve(d.z_basis, b).transpose(0, 2, 1)

@@ -90,12 +90,11 @@ class ManyProfiled:
         d, m = self.design, which.size
         q, p, n_c, r, c = d.q, d.p, d.count, d.rows, d.cols
         rest = slice(None) if m == len(self.data.outside) else which
-        mine = slice(None) if d.n_designs == 1 else rest
         s, S = self.s[..., rest], self.S[..., rest]
         F, half = point.F.transpose(1, 2, 0), (point.F @ point.L).transpose(1, 2, 0)
         shape = (q, p + q, *s.shape[1:])
         UX = np.empty(shape)
-        UX[:, :q], UX[:, q:] = d.U[..., mine], d.Xw[..., mine]
+        UX[:, :q], UX[:, q:] = d.U[..., None], d.Xw[..., None]
         with np.errstate(all="ignore"):
             L = self.factor(UX[:, :q], half)
             logdet = 2.0 * sum((n_c * np.log(L[k, k])).sum(0) for k in range(q))
@@ -103,12 +102,12 @@ class ManyProfiled:
             white = blocks.solve_lower(L, UX)
             U, X = white[:, :q], white[:, q:]
             ws = blocks.solve_lower(L, s[:, None].copy())[:, 0]
-            gram = d.Exx.transpose(1, 2, 0)[..., mine] + _gram(n_c * X, X)
+            gram = d.Exx[..., None] + np.einsum("ipcm,ircm->prm", n_c * X, X)
             cross = np.einsum("ipcm,icm->pm", X, ws)
             NS = blocks.solve_upper(L, blocks.solve_lower(L, S.copy()))
             r2 = self.data.outside[rest] + np.einsum("iicm->m", NS)
-            root = blocks.cholesky(gram)
-            inverse = blocks.solve_lower(root, _identity(p, m))
+            identity = np.repeat(np.eye(p)[:, :, None], m, axis=2)
+            inverse = blocks.solve_lower(blocks.cholesky(gram), identity)
             along = np.einsum("xpm,pm->xm", inverse, cross)
             beta = np.einsum("xpm,xm->pm", inverse, along)
             r2 = r2 - (along**2).sum(0)
@@ -161,9 +160,8 @@ class ManyProfiled:
         """Where to begin: at a theta in the data's units, or by moments."""
         d, m = self.design, len(self.data.outside)
         if start is None:
-            U = d.U if d.n_designs > 1 else np.broadcast_to(d.U, (*d.U.shape[:3], m))
-            rank = np.einsum("kkc...,c->...", (U != 0).astype(float), d.count[:, 0])
-            squares = np.einsum("abcm,abcm,c->m", U, U, d.count[:, 0])
+            rank = np.einsum("kkc,c->", (d.U != 0).astype(float), d.count[:, 0])
+            squares = np.einsum("abc,abc,c->", d.U, d.U, d.count[:, 0])
             inside = np.einsum("kkcm->m", self.S)
             dof = d.n - rank
             with np.errstate(all="ignore"):
@@ -172,15 +170,12 @@ class ManyProfiled:
             L = np.eye(d.q) * np.sqrt(np.maximum(ratio, 1e-2))[:, None, None]
         else:
             theta = np.broadcast_to(np.asarray(start, dtype=float), (m, d.rows.size))
-            L = np.broadcast_to(d.z_basis, (m, d.q, d.q)) @ d.lower(theta)
+            L = d.z_basis @ d.lower(theta)
         return self.framed(L, None)
 
     def framed(self, half: Array, frame: Array | None) -> Points:
         """Eigenvectors of each term's ``T = half half'`` (in ``frame``) and ``L = diag(sd)``."""
-        F, L = (
-            np.zeros_like(half[:, :, : self.design.q]),
-            np.zeros_like(half[:, :, : self.design.q]),
-        )
+        F, L = np.zeros_like(half), np.zeros_like(half)
         for where in self.design.columns:
             block = half[:, where, where]
             if block.shape[1] == 1:
@@ -231,11 +226,3 @@ def _derivatives(F, half, Q, G, average, nu, r, c) -> tuple[Array, Array]:
     curved = 2.0 * np.einsum("iam,ijm,jbm->abm", F, Q, F)[R, r] * (c == C)[:, :, None]
     hessian = np.einsum("xam,xym,ybm->abm", to_T, average, to_T) + curved
     return gradient, hessian - from_r2[:, None] * from_r2 / nu
-
-
-def _gram(A: Array, B: Array) -> Array:
-    return np.einsum("ipcm,ircm->prm", A, B)
-
-
-def _identity(p: int, m: int) -> Array:
-    return np.repeat(np.eye(p)[:, :, None], m, axis=2)

@@ -161,8 +161,7 @@ def fit(clinic: Clinic) -> Fits:
     J = clinic.b.size
     patient = np.repeat(np.arange(J), VISITS.size)
     rows, y = np.tile(X, (J, 1)), clinic.y.ravel()
-    intercept = np.ones((y.size, 1))
-    term = RandomTerm("patient", patient, tuple(range(J)), intercept, ("(Intercept)",))
+    term = RandomTerm.from_arrays(patient, group="patient")
     # Under the identity Laplace is exact, and one node enough.
     nodes = 1 if clinic.family.name == "gaussian" else NODES
     models = {
@@ -192,13 +191,14 @@ def slopes_of_many(
     """
     m, J = y.shape[:2]
     Y, patient, rows = y.reshape(m, -1).T, np.repeat(np.arange(J), VISITS.size), np.tile(X, (J, 1))
+    terms = [RandomTerm.from_arrays(patient, group="patient")]
     gee = many_marginal(Y, rows, patient, family=family)
     if family.name == "gaussian":
-        glmm = many_linear(Y, rows, patient, reml=False)
+        glmm = many_linear(Y, rows, terms, reml=False)
         sds, known = glmm.theta[:, 0] * glmm.sigma, glmm.converged
     else:
         start = ([max(sd, 0.3)], line)
-        glmm = many_generalized(Y, rows, patient, family=family, nagq=NODES, start=start)
+        glmm = many_generalized(Y, rows, terms, family=family, nagq=NODES, start=start)
         sds, known = glmm.theta[:, 0], glmm.converged & ~glmm.suspect
     variances = sds[:, None] ** 2 + np.zeros((m, VISITS.size))
     mean = marginal_mean(family.link, glmm.beta @ X.T, variances)

@@ -27,7 +27,7 @@ from mixedlab.models.generalized_answers import GeneralizedAnswers
 from mixedlab.models.joint_likelihood import JointEvaluation, JointLikelihood
 from mixedlab.models.laplace_check import warn_if_laplace_is_off
 from mixedlab.models.parameter_vector import ParameterVector
-from mixedlab.models.refits import Together, one_factor, stacked
+from mixedlab.models.refits import Together, one_factor
 
 Array = NDArray[np.float64]
 Penalty = Literal["firth"] | None
@@ -163,10 +163,9 @@ class GeneralizedFit(GeneralizedAnswers):
         return free and not self.response_family.has_dispersion and one_factor(self.terms)
 
     def _together(self, Y: Array) -> tuple[Together, Array, Array, NDArray[np.bool_]]:
-        Z, sizes = stacked(self.terms)
         found = many_generalized(
-            Y, self.X, self.terms[0].index, Z, family=self.response_family, nagq=self.nagq,
-            sizes=sizes, weights=self.weights, offset=self.offset,
+            Y, self.X, self.terms, family=self.response_family, nagq=self.nagq,
+            weights=self.weights, offset=self.offset,
             start=None if self.singular else (self.theta, self.beta),
         )  # fmt: skip
         sigma = np.full(Y.shape[1], np.nan)

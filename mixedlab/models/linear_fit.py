@@ -20,7 +20,7 @@ from mixedlab.models.fit import MixedFit
 from mixedlab.models.linear_held import CoefficientHeld, VarianceHeld
 from mixedlab.models.linear_specification import Optimum, Specification
 from mixedlab.models.parameters import State, joint_covariance
-from mixedlab.models.refits import Together, one_factor, stacked
+from mixedlab.models.refits import Together, one_factor
 from mixedlab.models.residual import ResidualStructure
 
 Array = NDArray[np.float64]
@@ -193,10 +193,9 @@ class LinearFit(MixedFit):
         return y.T
 
     def _together(self, Y: Array) -> tuple[Together, Array, Array, NDArray[np.bool_]]:
-        Z, sizes = stacked(self.terms)
         found = many_linear(
-            Y, self.X, self.terms[0].index, Z, sizes=sizes, reml=self.reml,
-            weights=self.weights, offset=self.offset, start=None if self.singular else self.theta,
+            Y, self.X, self.terms, reml=self.reml, weights=self.weights, offset=self.offset,
+            start=None if self.singular else self.theta,
         )  # fmt: skip
         return found, found.sigma, found.criterion, found.converged
 

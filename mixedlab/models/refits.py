@@ -213,8 +213,3 @@ def one_factor(terms: Sequence[RandomTerm]) -> bool:
         t.group == first.group and np.array_equal(t.index, first.index) for t in terms[1:]
     )  # fmt: skip
     return same and bool(np.bincount(first.index, minlength=first.n_levels).all())
-
-
-def stacked(terms: Sequence[RandomTerm]) -> tuple[Array, tuple[int, ...]]:
-    """The columns (n, q) of all terms side by side, and how many each term has."""
-    return np.concatenate([t.Z for t in terms], axis=1), tuple(t.n_coefs for t in terms)

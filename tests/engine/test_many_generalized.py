@@ -57,7 +57,7 @@ def lower(theta, q):
 def test_many_fits_are_the_fits_one_by_one(name, link, q, nagq, seed):
     y, X, index, Z, weights, offset = case(seed, name, link, q)
     many = many_generalized(
-        y, X, index, Z, family=name, link=link, nagq=nagq, weights=weights, offset=offset
+        y, X, [term_of(index, Z)], family=name, link=link, nagq=nagq, weights=weights, offset=offset
     )
     assert many.converged.all()
     for k in range(M):
@@ -83,9 +83,9 @@ def test_many_fits_are_the_fits_one_by_one(name, link, q, nagq, seed):
 def test_no_variance_between_groups_is_decided_at_zero():
     """The derivative of the log-likelihood in the variance decides where it is zero."""
     y, X, index, Z, _, offset = case(4, "binomial", "logit", 1, sd=0.0, m=60)
-    many = many_generalized(y, X, index, Z, offset=offset)
+    many = many_generalized(y, X, [term_of(index, Z)], offset=offset)
     assert many.converged.all()
-    null = many_generalized(y, X, index, 0 * Z, offset=offset)
+    null = many_generalized(y, X, [term_of(index, 0 * Z)], offset=offset)
     mu = 1 / (1 + np.exp(-offset[:, None] - X @ null.beta.T))
     groups = (index[:, None] == np.arange(index.max() + 1)).T.astype(float)
     score = ((groups @ (y - mu)) ** 2 - groups @ (mu * (1 - mu))).sum(0) / 2
@@ -96,10 +96,10 @@ def test_no_variance_between_groups_is_decided_at_zero():
 
 def test_separated_responses_are_suspect_and_spoil_no_other():
     y, X, index, Z, _, offset = case(4, "binomial", "logit", 1)
-    alone = many_generalized(y, X, index, Z, offset=offset)
+    alone = many_generalized(y, X, [term_of(index, Z)], offset=offset)
     y = y.copy()
     y[:, 2] = X[:, 1] > 0
-    many = many_generalized(y, X, index, Z, offset=offset)
+    many = many_generalized(y, X, [term_of(index, Z)], offset=offset)
     np.testing.assert_array_equal(many.suspect, [False, False, True, False, False])
     others = [0, 1, 3, 4]
     np.testing.assert_allclose(many.loglik[others], alone.loglik[others], rtol=1e-9)
@@ -112,23 +112,25 @@ def test_responses_that_do_not_vary_within_groups_are_suspect():
     index = np.repeat(np.arange(20), 5)
     y = rng.integers(0, 2, (100, 3)).astype(float)
     y[:, 1] = index % 2
-    many = many_generalized(y, np.ones((100, 1)), index)
+    many = many_generalized(y, np.ones((100, 1)), [RandomTerm.from_arrays(index)])
     np.testing.assert_array_equal(many.suspect, [False, True, False])
 
 
 def test_a_start_changes_the_way_and_not_the_end():
     y, X, index, Z, _, offset = case(4, "poisson", "log", 2)
-    free = many_generalized(y, X, index, Z, family="poisson", offset=offset)
+    free = many_generalized(y, X, [term_of(index, Z)], family="poisson", offset=offset)
     start = (free.theta[0] + 0.2, free.beta[0] - 0.1)
-    begun = many_generalized(y, X, index, Z, family="poisson", offset=offset, start=start)
+    begun = many_generalized(
+        y, X, [term_of(index, Z)], family="poisson", offset=offset, start=start
+    )
     np.testing.assert_allclose(begun.loglik, free.loglik, rtol=1e-9)
 
 
 def test_units_of_the_columns_change_nothing():
     y, X, index, Z, _, offset = case(4, "poisson", "log", 2)
     unit = np.array([1.0, 1e6])
-    a = many_generalized(y, X, index, Z, family="poisson", offset=offset)
-    b = many_generalized(y, X * unit, index, Z * unit, family="poisson", offset=offset)
+    a = many_generalized(y, X, [term_of(index, Z)], family="poisson", offset=offset)
+    b = many_generalized(y, X * unit, [term_of(index, Z * unit)], family="poisson", offset=offset)
     np.testing.assert_allclose(a.loglik, b.loglik, rtol=1e-10)
     np.testing.assert_allclose(a.beta, b.beta * unit, rtol=1e-4, atol=1e-5)
 
@@ -136,6 +138,8 @@ def test_units_of_the_columns_change_nothing():
 def test_what_is_not_done_at_once_is_refused():
     index = np.repeat(np.arange(4), 3)
     with pytest.raises(DataError, match="gamma family has a dispersion"):
-        many_generalized(np.ones((12, 2)), np.ones((12, 1)), index, family="gamma")
+        many_generalized(
+            np.ones((12, 2)), np.ones((12, 1)), [RandomTerm.from_arrays(index)], family="gamma"
+        )
     with pytest.raises(DataError, match="a column of Y for each data set"):
-        many_generalized(np.ones((11, 2)), np.ones((12, 1)), index)
+        many_generalized(np.ones((11, 2)), np.ones((12, 1)), [RandomTerm.from_arrays(index)])

@@ -25,22 +25,25 @@ def case(sizes, balanced):
     return rng.normal(size=(54, 4)), X, index, Z
 
 
+def terms_of(index, Z, sizes):
+    levels, ends = tuple(range(index.max() + 1)), np.cumsum(sizes)
+    return [
+        RandomTerm("g", index, levels, Z[:, e - s : e], tuple("abc"[:s]))
+        for s, e in zip(sizes, ends, strict=True)
+    ]
+
+
 @pytest.mark.parametrize("reml", [True, False])
 @pytest.mark.parametrize("balanced", [True, False])
 @pytest.mark.parametrize("sizes", SIZES)
 def test_values_are_those_of_one_criterion(sizes, balanced, reml):
     Y, X, index, Z = case(sizes, balanced)
-    design = Design(X, index, Z, sizes, reml, None)
+    design = Design(X, terms_of(index, Z, sizes), reml, None)
     many = ManyProfiled(design, design.summaries(Y))
-    ends = np.cumsum(sizes)
-    terms = [
-        RandomTerm("g", index, tuple(range(9)), Z[:, e - s : e], tuple("abc"[:s]))
-        for s, e in zip(sizes, ends, strict=True)
-    ]
     theta = np.random.default_rng(6).normal(size=design.rows.size)
     at = many.evaluate(many.start(theta), np.arange(4))
     for k in range(4):
-        one = ProfiledDeviance(Y[:, k], X, terms, reml=reml)
+        one = ProfiledDeviance(Y[:, k], X, terms_of(index, Z, sizes), reml=reml)
         alone = one(one.from_user(theta))
         assert at.value[k] == pytest.approx(alone.value, rel=1e-12)
         assert at.sigma2[k] == pytest.approx(alone.sigma2, rel=1e-10)
@@ -50,7 +53,7 @@ def test_values_are_those_of_one_criterion(sizes, balanced, reml):
 @pytest.mark.parametrize("sizes", SIZES)
 def test_gradients_are_the_slopes_of_values(sizes, reml):
     Y, X, index, Z = case(sizes, False)
-    design = Design(X, index, Z, sizes, reml, None)
+    design = Design(X, terms_of(index, Z, sizes), reml, None)
     many = ManyProfiled(design, design.summaries(Y))
     which = np.array([0, 2, 3])
     points = many.start(np.random.default_rng(7).normal(size=design.rows.size))
@@ -73,7 +76,7 @@ def test_the_curvature_is_near_the_true_one_where_the_gradient_vanishes():
     X = np.column_stack([np.ones(2000), x])
     b = rng.normal(size=(400, 2, 2)) @ np.array([[1.0, 0.4], [0.0, 0.7]])
     Y = np.einsum("nk,nmk->nm", X, b[index]) + rng.normal(size=(2000, 2))
-    design = Design(X, index, X, (2,), True, None)
+    design = Design(X, terms_of(index, X, (2,)), True, None)
     many = ManyProfiled(design, design.summaries(Y))
     points = many.start(np.array([1.0, 0.4, 0.7]))
     which = np.arange(2)
@@ -95,7 +98,7 @@ def test_the_curvature_is_near_the_true_one_where_the_gradient_vanishes():
 def test_a_data_set_that_is_reproduced_exactly_is_out_of_bounds():
     Y, X, index, Z = case((1,), True)
     Y[:, 1] = index
-    design = Design(X, index, Z, (1,), True, None)
+    design = Design(X, terms_of(index, Z, (1,)), True, None)
     many = ManyProfiled(design, design.summaries(Y))
     at = many.evaluate(many.start(None), np.arange(4))
     np.testing.assert_array_equal(np.isfinite(at.value), [True, False, True, True])
