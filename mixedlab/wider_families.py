@@ -31,6 +31,13 @@ def overdispersion_models(
     Poisson, Poisson with a normal observation effect, and negative binomial; or binomial, binomial
     with an observation effect, and beta-binomial. All by Laplace's approximation.
 
+    Parameters
+    ----------
+    formula, data, weights, offset
+        As in ``ml.glmm``.
+    family : {"poisson", "binomial"}
+        The plain one.
+
     Returns
     -------
     DataFrame

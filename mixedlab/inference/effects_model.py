@@ -30,6 +30,11 @@ def effects_model(
     scale : {"response", "link"}
         Of the predictions that are compared.
 
+    Returns
+    -------
+    EffectsModel
+        A model of that package.
+
     Raises
     ------
     MixedlabError

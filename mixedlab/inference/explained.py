@@ -142,6 +142,11 @@ def residual_variance_on_link_scale(fit: MixedModel) -> float:
 def icc(fit: MixedModel) -> ICC:
     """Intraclass correlation; for random slopes the mean over the rows of the data.
 
+    Returns
+    -------
+    ICC
+        Adjusted and unadjusted share, and the share of each grouping factor.
+
     Examples
     --------
     >>> import mixedlab as ml
@@ -159,6 +164,11 @@ def icc(fit: MixedModel) -> ICC:
 
 def r2(fit: MixedModel) -> R2:
     """Marginal and conditional R squared of Nakagawa and colleagues.
+
+    Returns
+    -------
+    R2
+        Of the fixed effects alone, and with the groups.
 
     Examples
     --------
@@ -184,6 +194,11 @@ def caic(fit: MixedModel) -> ConditionalAIC:
         d theta / d y = -D^-1 d(grad) / d y,   D = curvature of the profiled deviance,
 
     and with ``a_k = P V_k P y`` the fitted values move by ``a_k`` for each unit of ``theta_k``.
+
+    Returns
+    -------
+    ConditionalAIC
+        With its degrees of freedom and log-likelihood.
 
     Examples
     --------
@@ -244,6 +259,11 @@ def overdispersion(fit: MixedModel) -> Overdispersion:
     McCullagh and Nelder (1989), section 4.5; the residuals are conditional on the predicted random
     effects, whose own degrees of freedom are not taken off, so the ratio is a little small. For
     0/1 responses it says nothing about overdispersion.
+
+    Returns
+    -------
+    Overdispersion
+        The statistic, its degrees of freedom, their ratio and a p-value.
 
     Examples
     --------

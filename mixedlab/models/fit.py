@@ -215,6 +215,16 @@ class MixedFit(Refitting, Questions):
 
         With ``exponentiate`` the fixed effects are ratios, of odds, rates or hazards.
 
+        Parameters
+        ----------
+        exponentiate : bool
+            Fixed effects as ratios: of odds, rates, hazards.
+
+        Returns
+        -------
+        Summary
+            Prints as text, and has an HTML form for notebooks.
+
         Examples
         --------
         >>> import mixedlab as ml
@@ -336,6 +346,16 @@ class MixedFit(Refitting, Questions):
 
     def refit(self, y: ArrayLike) -> MixedFit:
         """Fit the same model to another response (n,), in the order of the rows fitted.
+
+        Parameters
+        ----------
+        y : array, shape (n,)
+            The response, in the order of the rows fitted.
+
+        Returns
+        -------
+        MixedFit
+            Of the same kind, with the same design.
 
         Examples
         --------

@@ -119,21 +119,7 @@ class GeneralizedFit(GeneralizedAnswers):
 
     overdispersion = Question("explained")
 
-    def refit(self, y: ArrayLike) -> GeneralizedFit:
-        """Fit the same model to another response (n,), in the order of the rows fitted.
-
-        Examples
-        --------
-        >>> import mixedlab as ml
-        >>> fit = ml.glmm("incidence / size ~ period + (1 | herd)", ml.load("cbpp"), weights="size")
-        >>> again = fit.refit(fit.simulate(1, seed=1)[0])
-        >>> again.fixef.round(2)
-        (Intercept)   -1.25
-        period[T.2]   -0.96
-        period[T.3]   -0.88
-        period[T.4]   -1.42
-        Name: estimate, dtype: float64
-        """
+    def refit(self, y: ArrayLike) -> GeneralizedFit:  # noqa: D102  (as in MixedFit)
         fit = self._fitted(y, self.X, self.names)
         return replace(fit, design=self.design, formula=self.formula)
 

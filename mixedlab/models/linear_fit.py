@@ -152,19 +152,7 @@ class LinearFit(MixedFit):
         """Everything the engine knows at another ``theta`` (data's units)."""
         return self.problem(self.problem.from_user(theta), None if sigma is None else sigma**2)
 
-    def refit(self, y: ArrayLike) -> LinearFit:
-        """Fit the same model to another response (n,), in the order of the rows fitted.
-
-        Examples
-        --------
-        >>> import mixedlab as ml
-        >>> fit = ml.lmm("Reaction ~ Days + (Days | Subject)", ml.load("sleepstudy"))
-        >>> again = fit.refit(fit.simulate(1, seed=1)[0])
-        >>> again.fixef.round(2)
-        (Intercept)    247.33
-        Days            11.48
-        Name: estimate, dtype: float64
-        """
+    def refit(self, y: ArrayLike) -> LinearFit:  # noqa: D102  (as in MixedFit)
         model = replace(self.specification, y=column("y", y, self.n_obs))
         # A response from the same model has its minimum nearby; at a boundary start afresh.
         first = None if self.singular else self.optimum

@@ -100,6 +100,11 @@ class Refitting:
         With one grouping factor, linear models and generalised ones whose family has no
         dispersion are fitted all at once; others one by one.
 
+        Parameters
+        ----------
+        Y : array, shape (n, m)
+            One response a column, in the order of the rows fitted.
+
         Returns
         -------
         Refits

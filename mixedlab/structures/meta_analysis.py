@@ -297,6 +297,11 @@ def compare_group_analyses(
 ) -> pd.DataFrame:
     """Fixed-, random- and mixed-effects group analysis of the same subjects.
 
+    Parameters
+    ----------
+    estimate, se, labels
+        Of the subjects, as in ``ml.two_stage``.
+
     Returns
     -------
     DataFrame

@@ -220,24 +220,7 @@ class HierarchicalFit(MixedFit):
         plain = all(t.names == ("(Intercept)",) for t in self.terms)
         return [t.group if plain else f"{t.group}: {t.names[0]}" for t in self.terms]
 
-    def refit(self, y: ArrayLike) -> HierarchicalFit:
-        """Fit the same model to another response (n,), in the order of the rows fitted.
-
-        Examples
-        --------
-        >>> import mixedlab as ml
-        >>> fit = ml.hglm(
-        ...     "y ~ lbase + (1 | subject)",
-        ...     ml.load("epil"),
-        ...     family="poisson",
-        ...     random_family="gamma",
-        ... )
-        >>> again = fit.refit(fit.simulate(1, seed=1)[0])
-        >>> again.fixef.round(2)
-        (Intercept)    0.20
-        lbase          0.92
-        Name: estimate, dtype: float64
-        """
+    def refit(self, y: ArrayLike) -> HierarchicalFit:  # noqa: D102  (as in MixedFit)
         y = np.asarray(y, dtype=float)
         if y.shape != self.y.shape or not np.all(np.isfinite(y)):
             raise DataError(f"Give {self.n_obs} finite responses, one for each row fitted.")
