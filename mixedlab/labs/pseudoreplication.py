@@ -195,8 +195,8 @@ def _alarms_panel(share: dict[str, float]) -> Panel:
         marks += [
             bars(MEANS[test], [test], 0, value, row - 0.3, row + 0.3,
                  hover=[f"{LABELS[test]}: {percent(share[test], 1)} false alarms"], **look),
-            texts(MEANS[test], value + 1.5, row, f"{percent(share[test])}", anchor="start",
-                  stage="estimate", key=f"{test}-share"),
+            texts(MEANS[test], max(value, 100 * ALPHA) + 1.5, row, f"{percent(share[test])}",
+                  anchor="start", stage="estimate", key=f"{test}-share"),
         ]  # fmt: skip
     return Panel(
         "alarms", f"Studies that call the drug active, of {N_STUDIES}",
@@ -243,7 +243,7 @@ def _donors_panel(state: State, data: Data) -> Panel:
         lines("own", donors, middle[:, None] + np.array([-0.4, 0.4]) / J, level, key="means",
               name="donor's mean", width=3, hover=each("donor {}: mean {:.2f}", donors, means)),
         dots("truth", donors, middle, np.clip(data.donor_effect, -EDGE, EDGE),
-             name="donor's true mean",
+             name="donor's true mean", size=4.5 if J <= 12 else 3,
              hover=each("donor {}: truly {:.2f}", donors, data.donor_effect)),
     ]  # fmt: skip
     few = 1 if J <= 10 else 5

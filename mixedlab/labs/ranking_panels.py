@@ -103,8 +103,9 @@ def odds_panel(state, years, replays: int) -> Panel:
              100 * share[part], key=key, hover=told[part], opacity=opacity, **look)
         for key, part, opacity in (("best", first, 1.0), ("others", rest, 0.45))
     ]  # fmt: skip
+    above = 100 * max(share[0], share[1:].max() + 0.05)  # its neighbours may be as high
     marks += [
-        texts("own", 1 / J + 0.01, 100 * share[0], f"truly best in {percent(share[0])}",
+        texts("own", 1 / J + 0.01, above, f"truly best in {percent(share[0])}",
               key="said", anchor="start", **look),
         *_places(state, years),
     ]  # fmt: skip

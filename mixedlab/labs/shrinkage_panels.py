@@ -72,16 +72,16 @@ def product_panel(state, mu: float, w: float) -> Panel:
     left, middle, right = sorted((mu, best, state.mean))
     spans = [(left, middle), (middle, right)]
     kept, given_up = spans if mu <= state.mean else spans[::-1]
-    look = {"stage": "estimate"}
+    look, on_the_right = {"stage": "estimate"}, state.mean > (LOW + HIGH) / 2
     marks += [
         *_names(bells, 0.85, 0.2),
         _drop(best, 1.0),
         bars("model", None, *kept, -0.22, -0.1, key="kept", hover=[f"kept {w:.0%}"], **look),
         bars("own", None, *given_up, -0.22, -0.1, key="given up", filled=False,
              hover=[f"given up {1 - w:.0%}"], **look),
-        texts("model", (LOW + HIGH) / 2, 1.13,
+        texts("model", LOW + 1 if on_the_right else HIGH - 1, 1.13,
               f"keeps {state.size}/({state.size} + {state.penalty:g}) = {w:.0%}",
-              key="weight", **look),
+              key="weight", anchor="start" if on_the_right else "end", **look),
         _handle(state, 1.0),
     ]  # fmt: skip
     height = Axis.ticked("height (peak = 1)", -0.3, 1.25, (0, 0.5, 1))

@@ -207,7 +207,8 @@ def _errors_panel(state: State, batting: Batting, fits: Fits, error: Array, here
             for (key, rule, label), height, width in zip(rules, (31, 28), (3, 1.5), strict=True)
         ),
         *(
-            texts("model", rule.pooling - 0.02, height, label, key=f"{key}-name", anchor="end")
+            texts("model", rule.pooling + (0.02 if rule.pooling < 0.4 else -0.02), height, label,
+                  key=f"{key}-name", anchor="start" if rule.pooling < 0.4 else "end")
             for (key, rule, label), height in zip(rules, (26, 18), strict=True)
         ),
         lines("truth", None, DIALS, [error], key="error", hover=["against the true averages"]),

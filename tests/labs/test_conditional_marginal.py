@@ -93,6 +93,23 @@ def test_the_surprise_is_the_average_s_slope():
     assert slopes["averaged"] == pytest.approx(slopes["gee"], abs=0.15)
 
 
+def test_the_surprise_is_seen_the_beads_draw_a_curve_flatter_than_the_patients():
+    """Swept to the end by the reveal, the beads' common point has drawn the average."""
+    shown = marks(LAB.run(LAB.clean(LAB.reveal)), 0)
+    assert shown["fallen"].starts_from == "beads"
+    assert np.ptp(shown["beads"].y) > 0.8
+    assert np.ptp(shown["fallen"].y) == 0
+    steep = [
+        max(abs(np.gradient(y, x)))
+        for key in ("average", "glmm")
+        for x, y in zip(shown[key].x, shown[key].y, strict=True)
+    ]
+    assert steep[0] < 0.6 * steep[1]
+    assert shown["average"].y[0][-1] == pytest.approx(shown["fallen"].y[0], abs=1e-9)
+    fall = [y[0] - y[-1] for y in (shown["average"].y[0], shown["glmm"].y[0])]
+    assert fall[0] < 0.75 * fall[1]
+
+
 def test_the_other_outcomes():
     log = LAB.clean(ATTACKS)
     fits = fit(simulate(log))

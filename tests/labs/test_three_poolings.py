@@ -101,6 +101,16 @@ def test_the_surprise_and_its_figures():
     assert "keep 21%" in shown.outcome
 
 
+def test_the_surprise_is_seen_the_squares_crowd_round_the_mean_and_the_diamonds_with_them():
+    """The model's squares leave their players' dots for the line; the truth lies nearer to them."""
+    shown = marks(run()[2].panels[0])
+    mean = shown["mean"].x[0][0]
+    own, model, truth = (np.asarray(shown[key].x) for key in ("own", "model", "truth"))
+    assert shown["model"].starts_from == shown["truth"].starts_from == "own"
+    assert np.all(abs(model - mean) < 0.25 * abs(own - mean) + 1e-9)
+    assert np.sum((model - truth) ** 2) < 0.5 * np.sum((own - truth) ** 2)
+
+
 def test_words_and_marks_agree():
     for state in ({"dial": 0.3}, {"seed": 8, "at_bats": 100, "dial": 0.9}):
         _, fits, shown = run(**state)
