@@ -135,7 +135,7 @@ class KenwardRoger(Wald):
         A1 = float(traces @ W @ traces)
         A2 = float(np.einsum("ab,apq,bqp->", W, crossed, crossed))
         if A2 <= 0.0:
-            return np.inf, 1.0
+            return np.inf, 1.0  # the variances do not matter
         B = (A1 + 6.0 * A2) / (2.0 * k)
         g = ((k + 1.0) * A1 - (k + 4.0) * A2) / ((k + 2.0) * A2)
         c1, c2, c3 = (x / (3.0 * k + 2.0 * (1.0 - g)) for x in (g, k - g, k + 2.0 - g))

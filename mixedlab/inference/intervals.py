@@ -23,7 +23,7 @@ from mixedlab.inference.replication import (
     only_own_warnings,
     replicate,
 )
-from mixedlab.inference.tables import ends_by_name, normal_quantile
+from mixedlab.inference.tables import ends_by_name, normal_quantile, t_quantile
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -114,10 +114,8 @@ def confint(
 
 def _wald(fit: Fit, level: float, z: float, df: Method) -> dict[str, tuple[float, float]]:
     """Estimate and standard error on each parameter's free scale; t quantiles of coefficients."""
-    from scipy import stats
-
     found = reference(fit, df)
-    half = stats.t.ppf(0.5 + level / 2.0, found.df) * found.se
+    half = t_quantile(level, found.df) * found.se
     with np.errstate(invalid="ignore"):
         errors = np.sqrt(np.diag(fit.parameter_covariance()))
     ends = {}

@@ -57,6 +57,23 @@ def normal_quantile(level: float) -> float:
     return float(ndtri(0.5 + level / 2.0))
 
 
+def t_quantile(level: float, df: Array) -> Array:
+    """As `normal_quantile`, of t with degrees of freedom ``df``, which may be infinite."""
+    from scipy.special import stdtrit
+
+    finite = np.isfinite(df)
+    t = stdtrit(np.where(finite, df, 1.0), 0.5 + level / 2.0)
+    return np.where(finite, t, normal_quantile(level))
+
+
+def two_sided_p(t: Array, df: Array) -> Array:
+    """Probability beyond -+t under t with ``df``, which may be infinite: then the normal's."""
+    from scipy.special import ndtr, stdtr
+
+    finite, lower = np.isfinite(df), -np.abs(t)
+    return 2.0 * np.where(finite, stdtr(np.where(finite, df, 1.0), lower), ndtr(lower))
+
+
 def variances_and_correlations(
     terms: Sequence[RandomTerm], covariances: Sequence[Array], sigma: float | None
 ) -> pd.DataFrame:

@@ -9,10 +9,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from mixedlab.inference.contract import Fit, answers
 from mixedlab.inference.denominators import Method, reference
+from mixedlab.inference.tables import two_sided_p
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -45,14 +44,13 @@ def tests(fit: Fit, df: Method | None = None) -> pd.DataFrame:  # noqa: PT028
     Days            10.47  1.55  17.0   6.77  3.263788e-06
     """
     import pandas as pd
-    from scipy import stats
 
     if df is None:
         df = "satterthwaite" if answers(fit, "satterthwaite") else "wald"
     found = reference(fit, df)
     se, freedom = found.se, found.df
     ratio = fit.beta / se
-    p = 2.0 * stats.t.sf(np.abs(ratio), freedom)  # normal where df is infinite
+    p = two_sided_p(ratio, freedom)
     columns = {"estimate": fit.beta, "se": se, "df": freedom}
     columns |= {"z" if df == "wald" else "t": ratio, "p": p}
     table = pd.DataFrame(columns, index=list(fit.names))

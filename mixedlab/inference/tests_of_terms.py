@@ -65,7 +65,7 @@ def terms_table(fit: Fit, type: int = 3, df: Reference | None = None) -> pd.Data
     age:Sex    1   79.0000    6.3027  0.0141
     """
     import pandas as pd
-    from scipy import stats
+    from scipy.special import chdtrc, fdtrc
 
     if df is None:
         df = "satterthwaite" if answers(fit, "satterthwaite") else "wald"
@@ -80,13 +80,14 @@ def terms_table(fit: Fit, type: int = 3, df: Reference | None = None) -> pd.Data
     if df in ("satterthwaite", "kenward-roger"):
         found = [used.F(fit.beta, L) for L in contrasts.values()]
         F, m = np.array(found).reshape(-1, 2).T
-        return pd.DataFrame({"df1": k, "df2": m, "F": F, "p": stats.f.sf(F, k, m)}, index=names)
+        p = np.where(np.isfinite(m), fdtrc(k, m, F), chdtrc(k, k * F))
+        return pd.DataFrame({"df1": k, "df2": m, "F": F, "p": p}, index=names)
     if df == "wald":
         chisq = k * [used.F(fit.beta, L)[0] for L in contrasts.values()]
     else:
         full = fit.by_maximum_likelihood()
         chisq = np.array([_likelihood_ratio(full, L) for L in contrasts.values()])
-    return pd.DataFrame({"df": k, "chisq": chisq, "p": stats.chi2.sf(chisq, k)}, index=names)
+    return pd.DataFrame({"df": k, "chisq": chisq, "p": chdtrc(k, chisq)}, index=names)
 
 
 def _likelihood_ratio(fit: MixedModel, L: Array) -> float:

@@ -11,6 +11,7 @@ from mixedlab.inference.contract import Fit
 from mixedlab.inference.denominators import Method
 from mixedlab.inference.intervals import confint
 from mixedlab.inference.ratios import exponentiated, ratio_name
+from mixedlab.inference.tables import two_sided_p
 from mixedlab.inference.tests_of_coefs import tests
 
 if TYPE_CHECKING:
@@ -82,12 +83,11 @@ def tidy_rows(rows: Sequence[tuple[Any, ...]]) -> pd.DataFrame:
     The test against zero is of ``estimate / se``, as t with ``df`` degrees of freedom.
     """
     import pandas as pd
-    from scipy import stats
 
     columns = ["effect", "group", "term", "estimate", "se", "df", "lower", "upper"]
     table = pd.DataFrame(rows, columns=columns)
     table["statistic"] = table["estimate"] / table["se"]
-    table["p"] = 2.0 * stats.t.sf(table["statistic"].abs(), table["df"])
+    table["p"] = two_sided_p(table["statistic"].to_numpy(), table["df"].to_numpy())
     return table[COLUMNS]
 
 

@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
 
 from mixedlab.engine.terms import RandomTerm
 from mixedlab.errors import MixedlabError
@@ -14,6 +15,14 @@ def test_normal_quantile():
     for level in (0.0, 1.0, 95):
         with pytest.raises(MixedlabError, match="between 0 and 1"):
             tables.normal_quantile(level)
+
+
+def test_t_and_its_tails_with_any_degrees_of_freedom():
+    df = np.array([1.0, 2.5, 17.0, 1e6, np.inf])
+    np.testing.assert_allclose(tables.t_quantile(0.9, df), stats.t.ppf(0.95, df), rtol=1e-10)
+    t = np.array([-0.3, 2.0, 36.8, 4.0, -5.0])
+    np.testing.assert_allclose(tables.two_sided_p(t, df), 2 * stats.t.sf(abs(t), df), rtol=1e-9)
+    assert np.isnan(tables.two_sided_p(np.array([np.nan]), np.array([3.0]))).all()
 
 
 def test_results_stand_on_the_index_of_the_rows():

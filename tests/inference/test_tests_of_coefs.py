@@ -1,6 +1,8 @@
 """Degrees of freedom against lmerTest's and pbkrtest's figures and against exact t tests."""
 
 import json
+import subprocess
+import sys
 
 import numpy as np
 import pandas as pd
@@ -148,3 +150,14 @@ def test_refusals_in_words():
     assert list(glmm.tests().columns) == ["estimate", "se", "df", "z", "p"]
     with pytest.raises(MixedlabError, match="linear mixed models"):
         glmm.tests("satterthwaite")
+
+
+def test_a_summary_does_not_load_what_a_browser_is_slow_to_load():
+    code = (
+        "import sys, mixedlab as ml\n"
+        "fit = ml.lmm('distance ~ age * Sex + (1 | Subject)', ml.load('orthodont'))\n"
+        "fit.summary(), fit.tidy(), fit.confint(), fit.terms_table(), fit.report()\n"
+        "print('scipy.stats' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"
