@@ -26,7 +26,6 @@ from mixedlab.inference.reporting import Summary
 from mixedlab.inference.tables import effects_by_group, variances_and_correlations
 from mixedlab.models.parameters import random_parameters
 from mixedlab.models.refits import Refitting
-from mixedlab.models.summaries import summary_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -247,6 +246,8 @@ class MixedFit(Refitting, Questions):
         period[T.3]     0.32346  0.17053 0.61354 -3.4556 0.00054907
         period[T.4]     0.20591 0.089098 0.47587 -3.6975 0.00021778
         """
+        from mixedlab.models.summaries import summary_of
+
         return summary_of(self, exponentiate)
 
     @property

@@ -36,7 +36,6 @@ from mixedlab.inference.contract import Kind, Moments, NewLevels, Parameter, Row
 from mixedlab.inference.questions import Questions
 from mixedlab.inference.reporting import Summary
 from mixedlab.inference.tables import by_name, names_by_names, on_rows
-from mixedlab.inference.tidying import coefficients_table
 from mixedlab.models.gee.solver import Equations, Evaluation, Solution
 
 if TYPE_CHECKING:
@@ -368,6 +367,8 @@ class GEEFit(Questions):
         >>> fit.summary(exponentiate=True).lines[3]
         'Working correlation: exchangeable, alpha = 0.3546'
         """
+        from mixedlab.inference.tidying import coefficients_table
+
         sizes = self.working.clusters.sizes
         lines = [
             f"{self.formula}; clusters by {self.groups}",
