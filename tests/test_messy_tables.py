@@ -308,7 +308,8 @@ def test_tests_effects_and_report_of_every_table(name, read):
     ratios = name in ("clinics", "traps")
     row = fit.tidy(exponentiate=ratios).set_index("term").loc[x]
     assert row["lower"] < row["estimate"] < row["upper"]
-    said = fit.report()
+    said = fit.report(checks=ml.diagnose(fit))
+    assert said.endswith("and found nothing.")
     assert f"{x} {row['estimate']:.4g} ({row['lower']:.4g} to {row['upper']:.4g})" in said
     assert {"clinics": "(odds ratio)", "traps": "(rate ratio)"}.get(name, "") in said
 

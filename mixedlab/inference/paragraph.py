@@ -23,7 +23,7 @@ _REFERENCE = {
 }
 
 
-def report(fit: Fit, level: float = 0.95, df: str | None = None) -> str:
+def report(fit: Fit, level: float = 0.95, df: str | None = None, *, checks: Any = None) -> str:
     """A paragraph for a paper: model, estimates, intervals, random effects, ICC, R2, checks.
 
     Parameters
@@ -33,13 +33,14 @@ def report(fit: Fit, level: float = 0.95, df: str | None = None) -> str:
         Of the intervals.
     df : {"satterthwaite", "kenward-roger", "wald"}, optional
         Reference of the tests, as in ``fit.tests``.
+    checks : Diagnosis, optional
+        What ``ml.diagnose(fit)`` said: the paragraph then names what was checked and found.
 
     Returns
     -------
     str
         Coefficients are given as ratios where ``exp`` of them is one (odds, rates, means, hazards).
-        What a fit does not answer is left out. The checks are those a fit makes of itself;
-        ``ml.diagnose`` makes more.
+        What a fit does not answer is left out.
 
     Examples
     --------
@@ -66,6 +67,7 @@ def report(fit: Fit, level: float = 0.95, df: str | None = None) -> str:
         *_variation(table[table["effect"] != "fixed"]),
         *_explained(fit),
         *_checks(fit),
+        *([] if checks is None else [_diagnosed(checks)]),
     ]
     return " ".join(sentences)
 
@@ -122,6 +124,11 @@ def _checks(fit: Fit) -> Iterator[str]:
     if _has_known_spread(fit):
         found = overdispersion(fit)
         yield f"Pearson's dispersion ratio is {found.ratio:.4g} ({_p(found.p_value)})."
+
+
+def _diagnosed(checks: Any) -> str:
+    found = "; ".join(f"{each.kind} ({each.about})" for each in checks) or "nothing"
+    return f"We checked for {', '.join(checks.checked)}, and found {found}."
 
 
 def _has_known_spread(fit: Fit) -> bool:

@@ -86,3 +86,15 @@ def test_another_level_and_reference():
     said = models_cache.fit("slopes").report(level=0.8, df="kenward-roger")
     assert "Kenward and Roger's degrees of freedom" in said
     assert "80 % confidence intervals" in said
+
+
+def test_a_diagnosis_is_told_with_what_was_checked():
+    fit = models_cache.fit("singular")
+    checks = ml.diagnose(fit)
+    said = fit.report(checks=checks)
+    assert said.startswith(fit.report())
+    assert all(name in said for name in checks.checked)
+    assert "and found singular (" in said
+    fine = models_cache.fit("slopes")
+    if not ml.diagnose(fine):
+        assert fine.report(checks=ml.diagnose(fine)).endswith("and found nothing.")
