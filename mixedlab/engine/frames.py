@@ -55,7 +55,7 @@ def derivatives(
         # An entry on the diagonal moves by both halves of the product rule at once.
         curved[block] = 2.0 * (FQ @ F)[r1, r] * (c1 == c)
     hessian = to_T.T @ score.average @ to_T + curved
-    hessian -= np.outer(from_r2, from_r2) / nu
+    hessian -= from_r2[:, None] * (from_r2 / nu)
     return gradient, hessian
 
 

@@ -120,7 +120,8 @@ class ProfiledDeviance:
         columns = np.empty((self.p + 1, self.n))
         self.x_basis, logdet_basis = orthonormal_basis(X, self._root_weights, columns, names)
         self._logdet_x = -2.0 * logdet_basis if reml else 0.0
-        self._set_response(y, columns)
+        self.columns_of_X = columns[: self.p].copy()
+        self._set_response(y, columns[-1])
         self.z_bases = [term_basis(t.Z, self._root_weights) for t in terms]
         stacked = []
         for f in self.layout.factors:
@@ -137,17 +138,14 @@ class ProfiledDeviance:
         """The same model for another response; what does not depend on it is shared."""
         other = object.__new__(ProfiledDeviance)
         other.__dict__.update(self.__dict__)
-        columns = np.empty((self.p + 1, self.n))
-        columns[: self.p] = self.columns_of_X
-        other._set_response(y, columns)
-        other.system = self.system.with_response(columns[-1])
+        target = np.empty(self.n)
+        other._set_response(y, target)
+        other.system = self.system.with_response(target)
         other._take_off_within()
         return other
 
-    def _set_response(self, y: Array, columns: Array) -> None:
-        """Put y, less its least-squares fit on X and at unit mean square, in the last row."""
-        self.columns_of_X = columns[: self.p].copy()
-        target = columns[-1]
+    def _set_response(self, y: Array, target: Array) -> None:
+        """Put y, less its least-squares fit on X and at unit mean square, in ``target``."""
         target[:] = y if self._root_weights is None else y * self._root_weights
         size = float(np.linalg.norm(target))
         self.beta_start = np.zeros(self.p)
@@ -155,7 +153,9 @@ class ProfiledDeviance:
             along = self.columns_of_X @ target
             target -= along @ self.columns_of_X
             self.beta_start += along
-        left = float(np.linalg.norm(target))
+            left = float(np.linalg.norm(target))
+            if left > 0.1 * size:  # no more than a digit is lost
+                break
         if left <= _PERFECT * size:
             raise PerfectFitError(
                 "The fixed effects alone reproduce the response exactly: nothing is left to "
@@ -384,8 +384,3 @@ class ProfiledDeviance:
         blocks = self.layout.unpack(theta)
         own = [np.linalg.solve(R, b) for R, b in zip(self.z_bases, blocks, strict=True)]
         return self.layout.pack([np.tril(b) * np.where(np.diag(b) < 0, -1.0, 1.0) for b in own])
-
-    def to_user_gradient(self, gradient: Array) -> Array:
-        """Gradient with respect to the user's theta from the one in internal theta."""
-        blocks = self.layout.unpack(gradient)
-        return self.layout.pack([R.T @ b for R, b in zip(self.z_bases, blocks, strict=True)])
