@@ -79,7 +79,7 @@ def minimise(
         scale, axes = np.linalg.eigh(here.hessian)
         scale = np.abs(scale)
         # An axis without curvature would get an endless step.
-        scale = np.maximum(scale, 1e-9 * max(scale.max(initial=0.0), 1e-300))
+        scale = np.maximum(scale, 1e-9 * max([*scale.tolist(), 1e-291]))
         slope = axes.T @ here.gradient
         if 0.5 * (slope @ (slope / scale)) <= noise:
             return Minimum(x, here, True, n_evaluations)
@@ -93,7 +93,7 @@ def minimise(
             n_evaluations += 1
             gained = here.value - there.value
             length = math.sqrt(step @ step)
-            if np.isfinite(there.value) and gained >= 1e-4 * promised - noise * 0.1:
+            if math.isfinite(there.value) and gained >= 1e-4 * promised - noise * 0.1:
                 break
             radius = 0.3 * length
         x, here = trial, there

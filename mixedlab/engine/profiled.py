@@ -209,7 +209,7 @@ class ProfiledDeviance:
             return self._out_of_bounds()
         value = self._constant + reduced.logdet
         if self.reml:
-            value -= 2.0 * float(np.sum(np.log(np.diag(root_inverse))))
+            value -= 2.0 * float(np.log(root_inverse.diagonal()).sum())
         if sigma2 is None:
             s2 = r2 / self.nu
             value += self.nu * np.log(s2)
