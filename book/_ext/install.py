@@ -30,6 +30,10 @@ import mixedlab
 ROOT = Path(__file__).parents[2]
 ADDRESS = "https://ADDRESS-OF-THE-BOOK"
 WHEEL = f"mixedlab-{mixedlab.__version__}-py3-none-any.whl"
+HOW = (
+    f"Without the package on this machine, run `%pip install {ADDRESS}/{WHEEL}` first: the book "
+    "carries it."
+)
 FOLDER = "notebooks"
 TAKE = 'data-ml="take"'  # the button that saves a reader's work as a notebook
 DOWNLOAD = re.compile(r'download="" href="(?P<up>[^"]*)_downloads/(?P<file>[^"]+\.ipynb)"')

@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 import nbformat
+from install import HOW
 from myst_nb.core.read import read_myst_markdown_notebook
 from myst_parser.config.main import MdParserConfig
 from sphinx_external_toc.api import SiteMap
@@ -50,6 +51,8 @@ def notebook_of(source: str, page: str = "index") -> nbformat.NotebookNode:
     cells = []
     for cell in read_myst_markdown_notebook(numbered(page, source), MdParserConfig()).cells:
         cells += translator.cells_of(cell.source) if cell.cell_type == "markdown" else [cell]
+    if any(cell.cell_type == "code" for cell in cells):
+        cells.insert(1, nbformat.v4.new_markdown_cell(HOW))
     kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
     return nbformat.v4.new_notebook(cells=cells, metadata={"kernelspec": kernel})
 

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 
 import install
 import nbformat
+import notebooks
 import pytest
 
 from tests import paths
@@ -39,6 +40,16 @@ def test_what_the_wheel_holds_runs_without_the_clone(wheel, tmp_path):
         capture_output=True, text=True, check=True,
     )  # fmt: skip
     assert done.stdout.split() == [str(tmp_path), "319.65"]
+
+
+def test_every_notebook_with_code_says_how_to_install_the_package():
+    for page in notebooks.pages():
+        source = paths.ROOT / "book" / f"{page}.md"
+        made = notebooks.notebook_of(source.read_text("utf-8"), page)
+        runs = any(cell.cell_type == "code" for cell in made.cells)
+        assert runs == any(cell.source == install.HOW for cell in made.cells)
+    for file in (paths.ROOT / "exercises").rglob("*.ipynb"):
+        assert install.HOW in nbformat.read(file, as_version=4).cells[0].source
 
 
 @pytest.mark.parametrize(
