@@ -31,6 +31,7 @@ Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 
 _CELLS = 32_768  # rows x data sets handled at once: small enough for the processor's cache
+_MOST_STEPS = 100
 _MARGIN = 1e-6  # how near alpha may come to a value at which R is singular
 
 
@@ -50,9 +51,6 @@ def many_marginal(
     index: ArrayLike,
     *,
     family: str | Family = "gaussian",
-    link: str | None = None,
-    weights: ArrayLike | None = None,
-    max_steps: int = 100,
 ) -> ManyMarginal:
     """Fit a marginal model with exchangeable correlation to m responses of one design.
 
@@ -63,17 +61,15 @@ def many_marginal(
     X : array (n, p)
     index : array of int (n,)
         Cluster of each row, 0 to J - 1.
-    family, link
-        As in `mixedlab.gee`; a family whose variance has no dispersion of its own.
-    weights : array (n,), optional
-        Prior weights; trials of a binomial response.
+    family
+        As in `mixedlab.gee`; one whose variance has no dispersion of its own.
 
     Raises
     ------
     DataError
         Where shapes do not fit, no cluster has two rows, or X is rank deficient.
     """
-    made = family_named(family, link)
+    made = family_named(family)
     y, X, index = np.asarray(Y, dtype=float), np.asarray(X, dtype=float), np.asarray(index)
     if y.ndim != 2 or not len(y) == len(X) == index.size:
         raise DataError(
@@ -87,16 +83,15 @@ def many_marginal(
     Q, R = np.linalg.qr(X[order])
     if (np.abs(np.diag(R)) <= 1e-11 * np.sqrt((X**2).sum(0))).any():
         raise DataError("The columns of X are linearly dependent: leave one of them out.")
-    w = np.ones((index.size, 1)) if weights is None else np.asarray(weights, float)[order, None]
     Q, y = Q * np.sqrt(len(Q)), y[order]
     # Rows of X that are equal may have rows of Q that differ in their last digit.
-    merged = merge_groups(y, np.column_stack([X[order], w]), groups)
-    equations = _Equations(made, Q, w, groups)
+    merged = merge_groups(y, X[order], groups)
+    equations = _Equations(made, Q, groups)
     if merged is not None:
         y, equations = merged.y, equations.of_merged(merged)
     at_once = max(1, _CELLS // len(y))
     parts = [
-        equations.solve(y[:, k : k + at_once], slice(k, k + at_once), max_steps)
+        equations.solve(y[:, k : k + at_once], slice(k, k + at_once))
         for k in range(0, y.shape[1], at_once)
     ]
     names = ManyMarginal.__dataclass_fields__
@@ -108,8 +103,8 @@ def many_marginal(
 class _Equations:
     """The design, rows by cluster, X with orthonormal columns times sqrt(n)."""
 
-    def __init__(self, family: Family, X: Array, w: Array, groups: Groups) -> None:
-        self.family, self.X, self.w, self.groups = family, X, w, groups
+    def __init__(self, family: Family, X: Array, groups: Groups) -> None:
+        self.family, self.X, self.groups = family, X, groups
         self.XX = np.einsum("na,nb->abn", X, X).reshape(-1, len(X))
         self.size = groups.counts[:, None].astype(float)
         self.n, self.n_pairs = len(X), float((self.size * (self.size - 1)).sum()) / 2
@@ -118,20 +113,20 @@ class _Equations:
     def of_merged(self, merged: Merged) -> _Equations:
         """The same equations where clusters that are alike stand once."""
         groups = Groups(self.groups.counts[: len(merged.counts)])
-        other = _Equations(self.family, self.X[merged.rows], self.w[merged.rows], groups)
+        other = _Equations(self.family, self.X[merged.rows], groups)
         other.n, other.n_pairs, other.counts = self.n, self.n_pairs, merged.counts
         return other
 
-    def solve(self, y: Array, part: slice, max_steps: int) -> ManyMarginal:
+    def solve(self, y: Array, part: slice) -> ManyMarginal:
         """Steps for beta between moment estimates of phi and alpha, until both stand still."""
         m, p = y.shape[1], self.X.shape[1]
-        link, start = self.family.link, self.family.start_mu(y, np.broadcast_to(self.w, y.shape))
+        link, start = self.family.link, self.family.start_mu(y, np.ones_like(y))
         with np.errstate(all="ignore"):
             beta = np.linalg.lstsq(self.X, link.eta(start), rcond=None)[0].T
         dependent, converged = np.zeros(m, dtype=bool), np.zeros(m, dtype=bool)
         alpha, scale = np.zeros(m), np.ones(m)
         left = np.arange(m)
-        for _ in range(max_steps):
+        for _ in range(_MOST_STEPS):
             n_c = None if self.counts is None else self.counts[:, part][:, left]
             step, M, a, s, ok = self._step(y[:, left], beta[left], dependent[left], n_c)
             alpha[left], scale[left] = a, s
@@ -157,7 +152,7 @@ class _Equations:
         with np.errstate(all="ignore"):
             eta = np.einsum("np,mp->nm", X, beta)
             mu, slope = self.family.link.mu(eta), self.family.link.dmu(eta)
-            root = 1 / np.sqrt(self.family.variance(mu, self.w, 1.0))
+            root = 1 / np.sqrt(self.family.variance(mu, 1.0, 1.0))
             a, e = slope * root, (y - mu) * root
             sums = groups.sum(e)
             n_c = np.ones_like(sums) if counts is None else counts
