@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from mixedlab.engine.closed_forms import RandomCoefficients, random_coefficients
 from mixedlab.engine.many_linear import many_linear
+from mixedlab.engine.terms import RandomTerm
 from mixedlab.labs.kit.words import number
 from mixedlab.simulate.fibre_response import slope_covariance
 from mixedlab.simulate.scenario import Simulated
@@ -50,7 +51,8 @@ def covariance_of_many(glucose: Array) -> Array:
     m, J = glucose.shape[:2]
     rows = np.tile(np.column_stack([np.ones(GRAMS.size), GRAMS]), (J, 1))
     person = np.repeat(np.arange(J), GRAMS.size)
-    found = many_linear(glucose.reshape(m, -1).T, rows, person, rows)
+    terms = [RandomTerm.from_arrays(person, rows)]
+    found = many_linear(glucose.reshape(m, -1).T, rows, terms)
     factor = np.zeros((m, 2, 2))
     factor[:, [0, 1, 1], [0, 0, 1]] = found.theta * found.sigma[:, None]
     return factor @ factor.swapaxes(1, 2)
