@@ -97,6 +97,13 @@ def test_on_a_phone_the_hero_stays_while_a_control_is_moved(opened, name):
         assert hero["y"] >= -1
         assert hero["y"] + hero["height"] <= box["y"] + 1, "the hero covers the control"
         assert box["y"] + box["height"] <= PHONE[1] + 1
+    page.wait_for_timeout(2000)  # a reveal that moves the state begins the samples anew
+    page.locator("[data-count='50']").click()
+    page.wait_for_timeout(1500)
+    hero = page.locator("[data-hero]").bounding_box()
+    box = page.locator("[data-ml=replicate-panel]").bounding_box()
+    assert hero["y"] + hero["height"] <= box["y"] + 1, "the hero covers the histograms"
+    assert box["y"] + box["height"] <= PHONE[1] + 1
 
 
 @every_lab

@@ -25,6 +25,7 @@ export class Replicates {
   run(count) {
     this.goal = this.done + count;
     this.first = this.done;
+    this.asked = true;
     this.part("replicate-panel").hidden = false;
     this.part("stop").disabled = false;
     this.next();
@@ -63,6 +64,17 @@ export class Replicates {
     this.plot.entitle(panel.title);
     this.plot.show(panel, state);
     this.showProgress();
+    if (this.asked) this.bringIntoView(figure);
+    this.asked = false;
+  }
+
+  // On a phone the hero sticks to the top: the histograms come into view below it.
+  bringIntoView(figure) {
+    const hero = figure.closest(".ml-lab").querySelector("[data-hero]");
+    const { position, top } = getComputedStyle(hero);
+    if (position !== "sticky") return;
+    figure.style.scrollMarginBlockStart = `${parseFloat(top) + hero.offsetHeight}px`;
+    figure.scrollIntoView({ block: "nearest" });
   }
 
   // A single estimate is lifted out of its sample and drops into its row.
