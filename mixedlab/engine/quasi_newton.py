@@ -203,8 +203,11 @@ def _quasi_newton(evaluate, x, at, B, lower, enough, max_steps: int = 200):
 
 def _newton_step(B: Array, gradient: Array, free: NDArray[np.bool_]) -> tuple[Array, float]:
     """The step of the free parameters where the curvature is B, and the fall it promises."""
-    step = np.zeros_like(gradient)
-    step[free] = -_inverse(B[np.ix_(free, free)]) @ gradient[free]
+    if free.all():
+        step = -_inverse(B) @ gradient
+    else:
+        step = np.zeros_like(gradient)
+        step[free] = -_inverse(B[np.ix_(free, free)]) @ gradient[free]
     return step, -0.5 * float(gradient @ step)
 
 
