@@ -69,7 +69,7 @@ def similar_labels(fit: MixedModel) -> list[Finding]:
             factors |= dict(zip(grouping.factors, grouping.labels, strict=True))
     found = []
     for name, levels in factors.items():
-        alike = [same for same in _alike(levels) if ":" not in name]
+        alike = [same for same in labels_alike(levels) if ":" not in name]
         if alike:
             pairs = "; ".join(listed(map(repr, same)) for same in alike[:3])
             more = f" and {len(alike) - 3} more" if len(alike) > 3 else ""
@@ -85,7 +85,8 @@ def similar_labels(fit: MixedModel) -> list[Finding]:
     return found
 
 
-def _alike(levels: Iterable[object]) -> list[list[str]]:
+def labels_alike(levels: Iterable[object]) -> list[list[str]]:
+    """Return the labels that are one once case and spaces are left aside, together."""
     same = defaultdict(list)
     for level in levels:
         if isinstance(level, str):
