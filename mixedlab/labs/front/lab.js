@@ -377,8 +377,18 @@ const same = (a, b) => Object.keys(a).every((field) => a[field] === b[field]);
 
 function render({ model, el }) {
   if (!el.querySelector('[data-ml="lab"]')) el.innerHTML = model.get("shell");
-  const view = new LabView(model, el.querySelector('[data-ml="lab"]'));
-  return () => view.close();
+  const view = () => new LabView(model, el.querySelector('[data-ml="lab"]'));
+  let shown = view();
+  const renew = () => { // a widget whose lab is another one from now on
+    shown.close();
+    el.innerHTML = model.get("shell");
+    shown = view();
+  };
+  model.on("change:shell", renew);
+  return () => {
+    model.off("change:shell", renew);
+    shown.close();
+  };
 }
 
 export default { render };

@@ -134,6 +134,8 @@ class Lab:
         What stands at the axis of the sampling distributions, with its unit.
     truth_label : str
         What the third stage's button says, as "Show the rest of the season".
+    most_controls : int
+        How many there may be: more only where they are the reader's own columns.
     """
 
     name: str
@@ -155,11 +157,13 @@ class Lab:
     statistics_label: str = "value"
     truth_label: str = "Show the truth"
     new_sample_label: str = "New sample"
+    most_controls: int = MAX_CONTROLS
 
     def __post_init__(self) -> None:
         shown = [c for c in self.controls.values() if c.kind != "drag"]
-        if len(shown) > MAX_CONTROLS:
-            raise ValueError(f"Lab {self.name!r} has {len(shown)} controls; use {MAX_CONTROLS}.")
+        if len(shown) > self.most_controls:
+            most = self.most_controls
+            raise ValueError(f"Lab {self.name!r} has {len(shown)} controls; use {most}.")
         if "seed" not in {f.name for f in fields(self.state)}:
             raise ValueError(f"Lab {self.name!r}: the state needs a field `seed: int`.")
 
