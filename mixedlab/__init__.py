@@ -38,6 +38,7 @@ _HOME_OF = {
     "replicate": "inference.replication",
     # labs and exercises
     "lab": "labs.opening",
+    "explore": "labs.explorer.opening",
     "check": "answers",
 }
 _SUBPACKAGES = ("simulate", "pictures")

@@ -1,0 +1,1 @@
+"""The explorer: a lab whose data are the reader's own table."""
