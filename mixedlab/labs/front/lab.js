@@ -376,17 +376,20 @@ class LabView {
 const same = (a, b) => Object.keys(a).every((field) => a[field] === b[field]);
 
 function render({ model, el }) {
-  if (!el.querySelector('[data-ml="lab"]')) el.innerHTML = model.get("shell");
-  const view = () => new LabView(model, el.querySelector('[data-ml="lab"]'));
-  let shown = view();
-  const renew = () => { // a widget whose lab is another one from now on
-    shown.close();
-    el.innerHTML = model.get("shell");
-    shown = view();
+  let shown = null;
+  const open = () => {
+    shown = new LabView(model, el.querySelector('[data-ml="lab"]'));
   };
-  model.on("change:shell", renew);
+  const fill = () => {
+    shown?.close();
+    el.innerHTML = model.get("shell");
+    open();
+  };
+  if (el.querySelector('[data-ml="lab"]')) open();
+  else fill();
+  model.on("change:shell", fill); // a widget whose lab is another one from now on
   return () => {
-    model.off("change:shell", renew);
+    model.off("change:shell", fill);
     shown.close();
   };
 }

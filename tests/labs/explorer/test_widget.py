@@ -58,12 +58,3 @@ def test_a_table_that_is_none_leaves_the_old_one(explorer):
     with pytest.raises(DataError):
         explorer.df = tables.sleepstudy()[["Reaction"]]
     assert explorer.fit.n_obs == 180
-
-
-def test_mistyped_columns_get_the_nearest():
-    with pytest.raises(DataError, match="Did you mean 'Reaction'"):
-        ml.explore(tables.sleepstudy(), y="reaction")
-    with pytest.raises(DataError, match="Did you mean 'Subject'"):
-        ml.explore(tables.sleepstudy(), group="subject")
-    with pytest.raises(DataError, match="no family"):
-        ml.explore(tables.sleepstudy(), family="normal")
