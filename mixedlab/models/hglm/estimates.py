@@ -106,3 +106,12 @@ def runs_away(term: RandomTerm) -> str:
         f"lambda of {term.group!r} runs to infinity: its effects vary more than inverse-gamma "
         "effects can. Use random_family='gaussian'"
     )
+
+
+def block_diagonal(blocks: Sequence[Array]) -> Array:
+    """The square matrix with these square blocks on its diagonal."""
+    ends = np.cumsum([0, *(len(b) for b in blocks)])
+    out = np.zeros((ends[-1], ends[-1]))
+    for start, end, block in zip(ends[:-1], ends[1:], blocks, strict=True):
+        out[start:end, start:end] = block
+    return out

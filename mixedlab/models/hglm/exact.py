@@ -26,7 +26,7 @@ from mixedlab.engine.quasi_newton import (
 )
 from mixedlab.engine.random_families import RandomFamily
 from mixedlab.models.hglm.data import HierarchicalData
-from mixedlab.models.hglm.estimates import Estimates, phi_of, runs_away
+from mixedlab.models.hglm.estimates import Estimates, block_diagonal, phi_of, runs_away
 from mixedlab.models.hglm.integrated import BetaBinomial, Marginal, NoVariance, Quadrature, Slopes
 
 Array = NDArray[np.float64]
@@ -164,7 +164,7 @@ def _without_effects(data: HierarchicalData, null: NoVariance) -> Minimum[Evalua
         gamma = np.linalg.lstsq(D, np.full(len(D), np.log(phi)), rcond=None)[0]
         information = [information[0] / phi, D.T @ D / 2]
     objective = Objective(data, null, fixed_lambda=True)
-    return minimise(objective, np.concatenate([beta, gamma]), _diagonal_blocks(information))
+    return minimise(objective, np.concatenate([beta, gamma]), block_diagonal(information))
 
 
 def _least_log_lambda(data: HierarchicalData, without: Minimum) -> float:
@@ -253,14 +253,6 @@ def _covariance(objective: Objective, top: Minimum[Evaluation]) -> Array:
         return rough
     gradient = lambda x: objective(x, top.at).gradient  # noqa: E731
     return covariance(hessian_by_differences(gradient, top.x, FINE * root))
-
-
-def _diagonal_blocks(blocks: list[Array]) -> Array:
-    ends = np.cumsum([0, *(len(b) for b in blocks)])
-    out = np.zeros((ends[-1], ends[-1]))
-    for start, end, block in zip(ends[:-1], ends[1:], blocks, strict=True):
-        out[start:end, start:end] = block
-    return out
 
 
 def _on_the_link(

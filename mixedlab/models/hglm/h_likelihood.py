@@ -35,6 +35,7 @@ Roennegard, Shen and Alam (2010), R Journal 2(2):20.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -44,7 +45,7 @@ from mixedlab.engine.fixed_likelihood import scoring
 from mixedlab.engine.random_families import LARGEST_LAMBDA, RandomFamily
 from mixedlab.models.hglm.augmented_system import AugmentedSystem
 from mixedlab.models.hglm.data import HierarchicalData
-from mixedlab.models.hglm.estimates import Estimates, predictor, runs_away
+from mixedlab.models.hglm.estimates import Estimates, block_diagonal, predictor, runs_away
 
 Array = NDArray[np.float64]
 
@@ -114,10 +115,10 @@ def fit_h_likelihood(data: HierarchicalData, tolerance: float = TOLERANCE) -> Es
             break
         falls.append([float(np.mean(g)) for g in state.log_lambda])
         if step % PATIENCE == 0:
-            for t in _steadily_falling(falls):
+            for t in np.flatnonzero(steadily_falling(falls)):
                 state = state.moved(t, -LEAP, data)
         elif step % PROGRESSION == 0:
-            for t, rest in enumerate(_rest_of_the_way(falls)):
+            for t, rest in enumerate(rest_of_the_way(falls)):
                 if state.log_lambda[t].size == 1 and state.last_step[t][1] == 1.0:
                     state = state.moved(t, rest, data)
         change = np.max(np.abs(state.watched - old) / (1 + np.abs(old)))
@@ -234,7 +235,7 @@ def _finish(
         beta=at.beta,
         gamma=at.gamma,
         log_lambda=at.log_lambda,
-        vcov=_block_diagonal(blocks),
+        vcov=block_diagonal(blocks),
         phi=at.phi,
         lam=at.lam,
         b=at.v,
@@ -248,14 +249,6 @@ def _finish(
         n_steps=n_steps,
         trouble=trouble,
     )
-
-
-def _block_diagonal(blocks: list[Array]) -> Array:
-    ends = np.cumsum([0, *(len(b) for b in blocks)])
-    out = np.zeros((ends[-1], ends[-1]))
-    for start, end, block in zip(ends[:-1], ends[1:], blocks, strict=True):
-        out[start:end, start:end] = block
-    return out
 
 
 def h_likelihood(
@@ -319,14 +312,14 @@ def _dispersion(
     return coefs, np.exp(D @ coefs), np.linalg.inv(information)
 
 
-def _steadily_falling(falls: list[list[float]]) -> list[int]:
-    """Which terms' log lambda falls by steps that do not get smaller: it is on its way to 0."""
+def steadily_falling(falls: Sequence[Array]) -> NDArray[np.bool_]:
+    """Where log lambda falls by steps that do not get smaller: it is on its way to 0."""
     steps = np.diff(np.array(falls[-PATIENCE:]), axis=0)
-    steady = (steps < 0).all(axis=0) & (steps[-1] <= 0.98 * steps[0]) & (steps[-1] < -1e-3)
-    return np.flatnonzero(steady).tolist()
+    last, first = steps[-1], steps[0]
+    return (steps < 0).all(axis=0) & (last <= 0.98 * first) & (last < -1e-3)
 
 
-def _rest_of_the_way(falls: list[list[float]]) -> Array:
+def rest_of_the_way(falls: Sequence[Array]) -> Array:
     """How far each log lambda still is from its estimate if its steps keep their ratio.
 
     Aitken's extrapolation; 0 where the last steps are in no slow progression.

@@ -32,8 +32,9 @@ from mixedlab.models.hglm.h_likelihood import (
     MAX_STEPS,
     PATIENCE,
     PROGRESSION,
-    REACH,
     TOLERANCE,
+    rest_of_the_way,
+    steadily_falling,
 )
 
 Array = NDArray[np.float64]
@@ -164,9 +165,9 @@ class _Iteration:
         self.falls.append(self._log_scale())
         moved = np.zeros_like(self.lam)
         if number % PATIENCE == 0:
-            moved = -LEAP * _steadily_falling(self.falls[-PATIENCE:])
+            moved = -LEAP * steadily_falling(self.falls)
         elif number % PROGRESSION == 0:
-            moved = _rest_of_the_way(self.falls[-4:])
+            moved = rest_of_the_way(self.falls)
         self.lam = self.lam * np.exp(moved)
         changes = [
             np.max(np.abs(self.eta - old_eta) / (1 + np.abs(old_eta)), axis=0),
@@ -233,22 +234,6 @@ class _Iteration:
     def _standard_errors(self) -> Array:
         inverse = self._factor()[3]
         return np.sqrt((inverse**2).sum(0)).T
-
-
-def _steadily_falling(falls: list[Array]) -> Mask:
-    """Where log lambda falls by steps that do not get smaller: it is on its way to 0."""
-    steps = np.diff(np.array(falls), axis=0)
-    last, first = steps[-1], steps[0]
-    return (steps < 0).all(axis=0) & (last <= 0.98 * first) & (last < -1e-3)
-
-
-def _rest_of_the_way(falls: list[Array]) -> Array:
-    """How far each log lambda still is from its estimate if its steps keep their ratio."""
-    first, second, third = np.diff(np.array(falls), axis=0)
-    before, ratio = second / first, third / second
-    rest = third * ratio / (1 - ratio)
-    slow = (ratio > 0.5) & (ratio < 1) & (np.abs(ratio - before) < 0.1) & (np.abs(third) > 1e-9)
-    return np.where(slow, np.clip(rest, -REACH, REACH), 0.0)
 
 
 def _identity(p: int, m: int) -> Array:
