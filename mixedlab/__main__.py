@@ -40,18 +40,26 @@ def list_labs() -> int:
 
 
 def report_class(options: argparse.Namespace) -> int:
-    """Write ``answers.csv`` and ``common-errors.html``; print how many solved each exercise."""
-    from mixedlab.exercises.report import SOLVED, read_class
+    """Write a table and two pages; print how many solved each exercise."""
+    from mixedlab.exercises.class_notebooks import SOLVED
+    from mixedlab.exercises.report import read_class
 
     result = read_class(options.folder)
     options.out.mkdir(parents=True, exist_ok=True)
-    table, page = options.out / "answers.csv", options.out / "common-errors.html"
+    table = options.out / "answers.csv"
     result.write_csv(table)
-    result.write_page(page)
+    pages = {"class.html": result.matrix(), "common-errors.html": result.page()}
+    for name, page in pages.items():
+        (options.out / name).write_text(page, encoding="utf-8")
     for task in result.exercises:
-        solved = sum(n.state(task.id) == SOLVED for n in result.notebooks)
-        print(f"{task.id} {task.title}: solved in {solved} of {len(result.notebooks)} notebooks")
-    print(f"Who solved what: {table}\nCommon errors: {page}")
+        notebooks = sum(n.state(task.id) == SOLVED for n in result.notebooks)
+        students = sum(s.state(task.id) == SOLVED for s in result.students)
+        print(
+            f"{task.id} {task.title}: solved in {notebooks} of {len(result.notebooks)} notebooks, "
+            f"by {students} of {len(result.students)} students"
+        )
+    matrix, errors = (options.out / name for name in pages)
+    print(f"Who solved what: {matrix} and {table}\nCommon errors: {errors}")
     return 0
 
 

@@ -1,15 +1,17 @@
 import csv
 import json
+from pathlib import Path
 
 import pytest
 
 import mixedlab as ml
 from mixedlab import answers
 from mixedlab.__main__ import main
+from mixedlab.exercises.class_notebooks import student_of
 from mixedlab.exercises.report import read_class
 
 
-def notebook(path, *checks, error=None):
+def notebook(path, *checks, error=None, source=""):
     """Write a notebook whose cells hold the outputs of these checks, as Jupyter saves them."""
     answers.start_over()
     cells = []
@@ -18,7 +20,7 @@ def notebook(path, *checks, error=None):
             result = ml.check(exercise, answer)
         bundle = json.loads(json.dumps(result._repr_mimebundle_()))
         output = {"output_type": "execute_result", "data": bundle, "metadata": {}}
-        cells.append({"cell_type": "code", "outputs": [output], "source": ""})
+        cells.append({"cell_type": "code", "outputs": [output], "source": source})
     if error:
         output = {"output_type": "error", "ename": "E", "evalue": error, "traceback": []}
         cells.append({"cell_type": "code", "outputs": [output], "source": ""})
@@ -109,6 +111,82 @@ def test_empty_and_missing_folders(tmp_path, capsys):
     assert "holds no notebook" in capsys.readouterr().err
     assert main(["report", str(tmp_path / "none")]) == 1
     assert "There is no folder" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("path", "student"),
+    [
+        ("ada.ipynb", "ada"),
+        ("ada/questions.ipynb", "ada"),
+        ("ada/week 2/questions.ipynb", "ada"),
+        ("Ada Lovelace_4711_assignsubmission_file_/questions.ipynb", "Ada Lovelace"),
+        ("Ada Lovelace_4711_assignsubmission_file/questions.ipynb", "Ada Lovelace"),
+        ("Ada_Lovelace_4711_assignsubmission_file_my_work.ipynb", "Ada_Lovelace"),
+        ("submitted/ada/ps1/questions.ipynb", "ada"),
+        ("submitted/questions.ipynb", "submitted"),
+        ("inbound/ada+ps1+2026-11-24 22:00:00 UTC/questions.ipynb", "ada"),
+        ("ada+ps1+2026-11-24 22:00:00 UTC/questions.ipynb", "ada"),
+    ],
+)
+def test_whose_a_notebook_is(path, student):
+    assert student_of(Path(path)) == student
+
+
+def test_notebooks_of_one_student_make_one_row(tmp_path):
+    moodle = "Ada Lovelace_{}_assignsubmission_file_"
+    notebook(tmp_path / moodle.format(1) / "three.ipynb", ("3.1", "less"), ("3.2", 1.0))
+    notebook(
+        tmp_path / moodle.format(2) / "again.ipynb", ("3.1", "less", "more"), ("7.1", "near 1")
+    )
+    (row,) = read_class(tmp_path).rows()
+    assert row["student"] == "Ada Lovelace"
+    assert (row["3.1"], row["3.2"], row["7.1"], row["solved"]) == (
+        "solved",
+        "not solved",
+        "solved",
+        2,
+    )
+    assert (row["3.1 attempts"], row["3.2 attempts"]) == (3, 1)
+    assert row["notebook"].count(".ipynb") == 2
+
+
+def test_right_after_the_solution_is_told_apart(tmp_path):
+    notebook(tmp_path / "ada.ipynb", ("3.1", "less", "the same", "more"))
+    notebook(tmp_path / "ben.ipynb", ("3.1", "less", "more"))
+    result = read_class(tmp_path)
+    states = {row["student"]: row["3.1"] for row in result.rows()}
+    assert states == {"ada": "after the solution", "ben": "solved"}
+    assert "Solved by 1, not solved by 0, left blank by 0. After the solution: 1." in result.page()
+    assert '<td class="after-the-solution" title="after the solution">(✓) 3</td>' in result.matrix()
+
+
+def test_a_solution_only_looked_at_solves_nothing(tmp_path):
+    record = {"exercise": "3.1", "correct": None, "after_solution": True, "attempts": 0}
+    output = {"output_type": "display_data", "data": {answers.RECORD: record}}
+    (tmp_path / "x.ipynb").write_text(json.dumps({"cells": [{"outputs": [output]}]}))
+    (row,) = read_class(tmp_path).rows()
+    assert (row["3.1"], row["solved"], row["3.1 attempts"]) == ("after the solution", 0, 0)
+
+
+def test_identical_work_is_marked(tmp_path):
+    work = (("3.1", "more"), ("3.2", 19.9, 6.27))
+    notebook(tmp_path / "ada.ipynb", *work, source="x = 1")
+    notebook(tmp_path / "ben.ipynb", *work, source="x  =  1")
+    notebook(tmp_path / "cy.ipynb", *work, source="x = 2")
+    notebook(tmp_path / "dan.ipynb", ("3.1", "more"))
+    notebook(tmp_path / "eve.ipynb", ("3.1", "more"))
+    result = read_class(tmp_path)
+    marked = {row["student"]: row["identical to"] for row in result.rows()}
+    assert marked == {"ada": "ben", "ben": "ada", "cy": "", "dan": "", "eve": ""}
+    assert "identical to ben" in result.matrix()
+
+
+def test_matrix_shows_the_class_and_no_text_as_html(class_folder):
+    page = read_class(class_folder).matrix()
+    assert '<th scope="row">ada</th><td class="solved" title="solved">✓ 1</td>' in page
+    assert "&lt;i&gt;cy" in page
+    assert "<i>" not in page
+    assert '<th scope="row">solved by</th><td>2</td><td>1</td><td>0</td>' in page
 
 
 def test_labs_are_listed(capsys):
