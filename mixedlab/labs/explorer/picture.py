@@ -181,6 +181,7 @@ def _means(shown, own, pooled, everyone, title, span, told, row_hues) -> Panel:
     names, q = shown.names, shown.fits.sample.question
     rows = np.arange(len(names), dtype=float)
     hues = [row_hue % GROUP_HUES for row_hue in range(len(names))]
+    side = "end" if own[-1, 0] > sum(span) / 2 else "start"
     row_of = dict(zip(shown.groups.tolist(), rows, strict=True))
     at = np.array([row_of[j] for j in shown.fits.index[shown.rows]])
     at = at + 0.4 * ((np.arange(len(at)) * 0.618) % 1 - 0.5)
@@ -192,7 +193,8 @@ def _means(shown, own, pooled, everyone, title, span, told, row_hues) -> Panel:
               np.repeat(rows[:, None], 2, axis=1), key="way", stage="estimate", opacity=0.6),
         dots("yours", names, pooled[:, 0], rows, key="pooled", stage="estimate",
              hover=told, starts_from="own", hues=hues, shape="square"),
-        texts("guide", own[-1, 0], len(names) - 0.45, "circle: by itself", key="own-name"),
+        texts("guide", own[-1, 0], len(names) - 0.45, "circle: by itself", key="own-name",
+              anchor=side),
     ]  # fmt: skip
     axis = Axis.names([_short(name) for name in names[::-1]], q.group, WELLS)
     return Panel("groups", title, _outcome_axis(shown, span), axis, marks, hero=True)
@@ -210,7 +212,7 @@ def icc_panel(fits: Fits) -> Panel:
         hover = [f"{percent(fits.icc)} of the variance lies between groups"]
         marks.append(bars("model", ["share"], 0.0, fits.icc, 0.3, 0.7, key="share", hover=hover))
         end = "start" if fits.icc < 0.5 else "end"
-        marks.append(texts("model", fits.icc + (0.02 if fits.icc < 0.5 else -0.02), 0.82,
+        marks.append(texts("model", fits.icc + (0.02 if fits.icc < 0.5 else -0.02), 0.13,
                            f"between groups: {percent(fits.icc)}", anchor=end))  # fmt: skip
     scale = fits.fit.response_family.link.name
     title = "ICC" if scale == "identity" else f"ICC, on the {scale} scale"
