@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from mixedlab.engine.terms import RandomTerm
-from mixedlab.models.checks import column, matrix
+from mixedlab.models.checks import column, matrix, random_term
 from mixedlab.models.linear_fit import LinearFit
 from mixedlab.models.linear_specification import Specification, check
 from mixedlab.models.residual import ResidualStructure, structure_from
@@ -106,15 +106,17 @@ def lmm(
         from mixedlab.data.columns import as_frame
 
         structure = structure_from(residual, as_frame(data), design.rows, design.terms)
-    fit = fit_linear(
-        design.y,
-        design.X,
-        design.terms,
-        reml=reml,
-        weights=design.weights,
-        offset=design.offset,
-        names=design.names,
-        residual=structure,
+    fit = _fitted(
+        Specification(
+            design.y,
+            design.X,
+            tuple(design.terms),
+            reml,
+            design.weights,
+            design.offset,
+            design.names,
+            structure,
+        )
     )
     return replace(fit, design=design, formula=design.formula)
 
@@ -160,6 +162,12 @@ def fit_linear(
     weights = None if weights is None else column("weights", weights, n)
     offset = None if offset is None else column("offset", offset, n)
     terms = tuple(terms)
-    check(X, weights, terms, residual)
-    model = Specification(y, X, terms, reml, weights, offset, names, residual)
+    for term in terms:
+        random_term(term, n)
+    return _fitted(Specification(y, X, terms, reml, weights, offset, names, residual), start)
+
+
+def _fitted(model: Specification, start: ArrayLike | None = None) -> LinearFit:
+    """The fit of a model whose arrays are known to be sound."""
+    check(model)
     return LinearFit.at(model, model.minimise(start))

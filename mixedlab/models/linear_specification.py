@@ -6,7 +6,6 @@ of a residual structure are chosen outside of it, each phi with its own best the
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -16,7 +15,6 @@ from mixedlab.engine.optimise import Minimum
 from mixedlab.engine.profiled import Evaluation, ProfiledDeviance
 from mixedlab.engine.terms import RandomTerm, check_parameters
 from mixedlab.errors import DataError
-from mixedlab.models.checks import random_term
 from mixedlab.models.residual import ResidualStructure, refuse_mixing
 
 Array = NDArray[np.float64]
@@ -115,13 +113,9 @@ class Specification:
         return found.x
 
 
-def check(
-    X: Array,
-    weights: Array | None,
-    terms: Sequence[RandomTerm],
-    residual: ResidualStructure | None,
-) -> None:
+def check(model: Specification) -> None:
     """Raise, in words, where these data cannot identify the model."""
+    X, weights, terms, residual = model.X, model.weights, model.terms, model.residual
     n, p = X.shape
     if n <= p:
         raise DataError(f"There are {p} fixed effects but only {n} rows: leave some out.")
@@ -133,7 +127,6 @@ def check(
     elif not terms:
         raise DataError("There is no random term: give at least one, or fit by least squares.")
     for term in terms:
-        random_term(term, n)
         if term.n_levels >= n:
             raise DataError(
                 f"The grouping factor {term.group!r} has one row for each level: its variance "
