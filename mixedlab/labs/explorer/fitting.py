@@ -14,6 +14,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -70,7 +71,7 @@ class Fits:
             return own + 2 * handle * (self.model - own)
         return self.model + (2 * handle - 1) * (self.complete - self.model)
 
-    @property
+    @cached_property
     def icc(self) -> float | None:
         """Share of the variance that lies between groups, on the link's scale."""
         return None if self.fit is None else icc_of(self.fit)
