@@ -90,7 +90,9 @@ export class Outputs {
     } else if (typeof data["image/svg+xml"] === "string") {
       this.addPicture(`data:image/svg+xml,${encodeURIComponent(data["image/svg+xml"])}`, words);
     } else if (typeof data["text/html"] === "string") {
-      this.block("text_html").append(sanitised(data["text/html"]));
+      const block = this.block("text_html");
+      block.append(sanitised(data["text/html"]));
+      block.tabIndex = 0; // a wide table is scrolled by keyboard too
     } else {
       this.textBlock("text_plain", words);
     }

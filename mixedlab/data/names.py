@@ -198,6 +198,12 @@ def resolve(source: str, known: Iterable[str] | None = None) -> tuple[list[Token
             in_call.append(token.text != "(" or bool(out and out[-1].is_function))
         elif token.kind == "close":
             in_call.pop()
+        if token.name == "(Intercept)":
+            raise FormulaError(
+                "'(Intercept)' is what the model's own intercept is called: rename this column.",
+                source,
+                token.start,
+            )
         if token.kind not in ("name", "quoted"):
             meant = {"code": _sign(token, called or token.start < tilde, source)}
         elif _is_attribute(token, out) or _is_argument(token, out, after, called):

@@ -105,7 +105,8 @@ def variance_parts(fit: MixedModel) -> dict[str, float]:
     every row belongs to it.
     """
     eta = fit.X @ fit.beta
-    parts = {"fixed": float(np.var(eta, ddof=1))}
+    # less its first value: exactly 0 where all are the same
+    parts = {"fixed": float(np.var(eta - eta[0], ddof=1))}
     by_row = 0.0
     for term, cov in zip(fit.terms, fit.covariances, strict=True):
         part = float(np.einsum("ik,kl,il->", term.Z, cov, term.Z) / fit.n_obs)

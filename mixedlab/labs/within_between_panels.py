@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,16 +11,11 @@ from mixedlab.labs.kit.marks import GROUP_HUES, bars, dots, each, lines, texts, 
 from mixedlab.labs.kit.panels import lines_of_groups
 from mixedlab.labs.kit.scene import Axis, Drag, Mark, Panel
 from mixedlab.labs.kit.words import number, percent
-
-if TYPE_CHECKING:
-    from mixedlab.labs.within_between import Fits, State
+from mixedlab.labs.within_between_fit import PERSONS, SD_ERROR, SD_PERSON, TILT, Fits, State
 
 Array = NDArray[np.float64]
 
-PERSONS = 16
-SD_ERROR, SD_PERSON = 1.0, 0.5  # points of stress: of the moment, of the person
 MIDDLE = 5.0  # of both scales, which run from 0 to 10
-TILT = 1.2  # the steepest bet
 HANDLE = 3.2  # how far from the middle the reader's line is held
 STEEPEST = 2.0  # the slopes' axis ends here; what is steeper is drawn there
 SLIVER = 0.01  # half of what is seen of a slope of 0

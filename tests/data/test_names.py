@@ -35,7 +35,7 @@ BARE = st.one_of(
 )
 QUOTED = st.text(
     st.characters(exclude_characters="`", exclude_categories=["C", "Zl", "Zp"]), min_size=1
-)
+).filter(lambda s: s != "(Intercept)")
 
 
 def same_design(names, written):
@@ -60,6 +60,11 @@ def same_design(names, written):
 @example(["a", "a.b", "a.b.c", "b"])
 def test_any_bare_name_works(names):
     same_design(names, names)
+
+
+def test_a_column_may_not_have_the_name_of_the_intercept():
+    with pytest.raises(FormulaError, match="rename this column"):
+        build_design("y ~ `(Intercept)`", TABLE.rename(columns={"x": "(Intercept)"}))
 
 
 @settings(max_examples=60, deadline=None)
