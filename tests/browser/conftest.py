@@ -149,10 +149,15 @@ def fresh_context(browser: Browser, **options: Any) -> Iterator[BrowserContext]:
 
 
 @pytest.fixture
-def page(context: BrowserContext, url: str) -> Iterator[Page]:
+def trouble(url: str) -> Trouble:
+    """What has gone wrong in the test's page."""
+    return Trouble(url)
+
+
+@pytest.fixture
+def page(context: BrowserContext, trouble: Trouble) -> Iterator[Page]:
     """Give an empty page; after the test, nothing may have gone wrong in it."""
     page = context.new_page()
-    trouble = Trouble(url)
     trouble.watch(page)
     yield page
     page.close()
