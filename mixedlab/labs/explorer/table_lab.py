@@ -225,7 +225,7 @@ class Table:
         def well(at_first: str, names: Sequence[str], label: str, help: str = "", **more: str):
             options = {**more, **{name: name for name in names}}
             options.setdefault(at_first, at_first)
-            return choice(at_first, options, label, help)
+            return choice(at_first, options, label, help, folded=True)
 
         numbers = [c.name for c in check.columns if c.kind in ("number", "whole number")]
         fields = [

@@ -36,6 +36,7 @@ class Control:
     unit: str = ""
     options: tuple[tuple[str, str], ...] = ()
     help: str = ""
+    folded: bool = False  # a choice in a menu, however few the options
 
 
 def slider(
@@ -48,9 +49,11 @@ def slider(
     )
 
 
-def choice(default: str, options: Mapping[str, str], label: str, help: str = "") -> Any:
-    """Declare one of several named options (value to label)."""
-    control = Control("choice", label, options=tuple(options.items()), help=help)
+def choice(
+    default: str, options: Mapping[str, str], label: str, help: str = "", folded: bool = False
+) -> Any:
+    """Declare one of several named options (value to label); ``folded`` puts them in a menu."""
+    control = Control("choice", label, options=tuple(options.items()), help=help, folded=folded)
     return field(default=default, metadata={"control": control})
 
 

@@ -298,7 +298,8 @@ def _slider(name: str, control: Control, value: object) -> str:
 
 
 def _choice(name: str, control: Control, value: object) -> str:
-    if sum(len(label) + PADDING for _value, label in control.options) > MOST_SEGMENT_LETTERS:
+    letters = sum(len(label) + PADDING for _value, label in control.options)
+    if control.folded or letters > MOST_SEGMENT_LETTERS:
         options = "".join(
             f'<option value="{_(v)}"{" selected" if v == value else ""}>{_(label)}</option>'
             for v, label in control.options
