@@ -143,6 +143,7 @@ def test_pages_become_notebooks_with_their_labs(tmp_path):
 
 def test_state_of_a_lab_becomes_arguments():
     page = "# A page\n\n```{lab} three-poolings\n:state: dial=0.4 seed=3\n```\n\nAnd on.\n"
-    title, lab, rest = notebooks.notebook_of(page).cells
+    title, install, lab, rest = notebooks.notebook_of(page).cells
+    assert "%pip install" in install.source
     assert lab.source.endswith('ml.lab("three-poolings", dial=0.4, seed=3)')
     assert (title.source, rest.source) == ("# A page", "And on.")
