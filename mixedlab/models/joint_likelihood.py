@@ -181,8 +181,12 @@ class JointLikelihood:
         """Points to start from, the likeliest first; where one leads nowhere the next is tried."""
         plain, floor = self.without_effects
         n_theta = self.vector.n_theta
-        if not self.terms or not np.isfinite(floor.value):
+        if not self.terms:
             yield plain, floor
+            return
+        without = np.append(np.zeros(n_theta), plain)
+        if not np.isfinite(floor.value):
+            yield without, self._by_laplace.evaluate(without)
             return
 
         def start(sd: list[Array], rest: Array) -> tuple[Array, JointEvaluation]:
@@ -202,8 +206,7 @@ class JointLikelihood:
             x, at = start([share * s for s in spread], rest)
             if np.isfinite(at.value):
                 yield x, at
-        x = np.append(np.zeros(n_theta), plain)
-        yield x, self._by_laplace.evaluate(x)
+        yield without, self._by_laplace.evaluate(without)
 
     def _first_deviations(self, plain: Array) -> tuple[list[Array], Array]:
         """Moment estimates of each term's standard deviations, and beta and dispersion for them."""

@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 import mixedlab as ml
+from mixedlab.errors import DataError
 from mixedlab.models.generalized import LaplaceWarning
 from tests import paths
 
@@ -202,3 +203,9 @@ def test_summary_names_family_link_and_method():
     text = str(fit.summary())
     assert "binomial with logit link; adaptive quadrature, 5 nodes" in text
     assert "<table" in fit._repr_html_()
+
+
+def test_an_offset_that_no_mean_stands_is_refused_in_words():
+    df = ml.load("sleepstudy")  # under the inverse link Days from 0 to 9 leaves no mean in range
+    with pytest.raises(DataError, match="no start value"):
+        ml.glmm("Reaction ~ 1 + (1 | Subject)", df, family="gamma", offset="Days")
