@@ -61,10 +61,6 @@ class GroupedLikelihood(IntegratedLikelihood):
         Z = np.concatenate([t.Z for t in terms], axis=1)[order].T
         groups = Groups(np.bincount(terms[0].index, minlength=terms[0].n_levels))
         self.design = Design(self.layout.factors[0], groups, [_column(z) for z in Z])
-        self.set_nodes(nagq)
-
-    def set_nodes(self, nagq: int) -> None:
-        """Take so many nodes a dimension (of a new likelihood)."""
         self.nodes, self.node_weights = product_rule(nagq, len(self.design.Z))
 
     def effects(self, theta: Array) -> GroupedEffects:

@@ -18,6 +18,7 @@ from mixedlab.engine.families import Family
 from mixedlab.engine.grouped_likelihood import AtNodes, GroupedEffects, GroupedLikelihood
 from mixedlab.engine.groups import Groups, merge_groups
 from mixedlab.engine.integrated_likelihood import Evaluation, NodeSums
+from mixedlab.engine.quadrature import product_rule
 from mixedlab.engine.terms import RandomTerm
 
 Array = NDArray[np.float64]
@@ -72,8 +73,8 @@ class ManyLikelihoods:
 
     def with_nodes(self, nagq: int) -> ManyLikelihoods:
         """The same by another number of nodes a dimension."""
-        other, other.together = copy(self), copy(self.together)
-        other.together.set_nodes(nagq)
+        other = copy(self)
+        other.together = self.together.with_nodes(nagq)
         return other
 
     def _parts(self, theta: Array, beta: Array, which: Indices, u: Array | None):
@@ -137,6 +138,12 @@ class _Together(GroupedLikelihood):
         self.weights = self.weights[rows] if np.ndim(weights) else weights
         Z = [None if z is None else z[rows, None] for z in self.design.Z]
         self.design = replace(self.design, groups=groups, Z=Z, copies=copies)
+
+    def with_nodes(self, nagq: int) -> _Together:
+        """The same by another number of nodes a dimension."""
+        other = copy(self)
+        other.nodes, other.node_weights = product_rule(nagq, len(self.design.Z))
+        return other
 
     def only(self, which: Indices) -> _Together:
         """The likelihoods of some data sets."""

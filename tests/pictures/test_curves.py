@@ -1,6 +1,5 @@
 """Group curves and profiles show what the fit says."""
 
-import matplotlib
 import numpy as np
 import pandas as pd
 import pytest
@@ -9,25 +8,6 @@ import mixedlab as ml
 from mixedlab.errors import MixedlabError
 from mixedlab.inference.profiles import profile
 from mixedlab.pictures.style import LIGHT
-
-matplotlib.use("Agg")
-plt = pytest.importorskip("matplotlib.pyplot")
-
-
-@pytest.fixture(autouse=True)
-def _close_figures():
-    yield
-    plt.close("all")
-
-
-@pytest.fixture(scope="module")
-def sleep():
-    return ml.lmm("Reaction ~ Days + (Days | Subject)", ml.load("sleepstudy"))
-
-
-def dots(ax, marker="o"):
-    (line,) = [ln for ln in ax.lines if ln.get_marker() == marker and ln.get_linestyle() == "None"]
-    return line.get_xydata()
 
 
 def test_spaghetti(sleep):

@@ -1,35 +1,12 @@
 """Pictures of the random effects show what the fit says."""
 
-import matplotlib
 import numpy as np
 import pytest
+from matplotlib.path import Path
 
 import mixedlab as ml
 from mixedlab.pictures.effects import own_estimates
-
-matplotlib.use("Agg")
-plt = pytest.importorskip("matplotlib.pyplot")
-
-
-@pytest.fixture(autouse=True)
-def _close_figures():
-    yield
-    plt.close("all")
-
-
-@pytest.fixture(scope="module")
-def sleep():
-    return ml.lmm("Reaction ~ Days + (Days | Subject)", ml.load("sleepstudy"))
-
-
-@pytest.fixture(scope="module")
-def radon():
-    return ml.lmm("log_radon ~ floor + (1 | county)", ml.load("radon"))
-
-
-def dots(ax, marker="o"):
-    (line,) = [ln for ln in ax.lines if ln.get_marker() == marker and ln.get_linestyle() == "None"]
-    return line.get_xydata()
+from tests.pictures.conftest import dots
 
 
 def test_caterpillar(sleep):
@@ -89,7 +66,7 @@ def test_ellipse_holds_its_share_of_the_distribution(sleep):
     rng = np.random.default_rng(0)
     draws = rng.multivariate_normal([0, 0], sleep.covariances[0], 20_000)
     for line, share in zip(ax.lines[:2], (0.5, 0.9), strict=True):
-        inside = matplotlib.path.Path(line.get_xydata()).contains_points(draws)
+        inside = Path(line.get_xydata()).contains_points(draws)
         assert inside.mean() == pytest.approx(share, abs=0.015)
     np.testing.assert_allclose(dots(ax), sleep.b[0])
     assert "correlation 0.07" in ax.get_title()

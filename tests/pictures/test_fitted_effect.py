@@ -1,21 +1,11 @@
 """A fitted effect: the curve and interval that predict gives, the data behind."""
 
-import matplotlib
 import numpy as np
 import pandas as pd
 import pytest
 
 import mixedlab as ml
 from mixedlab.errors import MixedlabError
-
-matplotlib.use("Agg")
-plt = pytest.importorskip("matplotlib.pyplot")
-
-
-@pytest.fixture(autouse=True)
-def _close_figures():
-    yield
-    plt.close("all")
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,5 @@
 """Residuals are normal where the model is right, whatever its family."""
 
-import matplotlib
 import numpy as np
 import pytest
 from scipy import stats
@@ -9,20 +8,6 @@ import mixedlab as ml
 from mixedlab.errors import MixedlabError
 from mixedlab.inference.explained import standardised_residuals
 from mixedlab.pictures.residual_plots import quantile_residuals
-
-matplotlib.use("Agg")
-plt = pytest.importorskip("matplotlib.pyplot")
-
-
-@pytest.fixture(autouse=True)
-def _close_figures():
-    yield
-    plt.close("all")
-
-
-@pytest.fixture(scope="module")
-def sleep():
-    return ml.lmm("Reaction ~ Days + (Days | Subject)", ml.load("sleepstudy"))
 
 
 def test_residual_panels(sleep):

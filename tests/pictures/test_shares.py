@@ -1,20 +1,10 @@
 """The bar of variances adds up."""
 
-import matplotlib
 import numpy as np
 import pytest
 
 import mixedlab as ml
 from mixedlab.inference.explained import variance_parts
-
-matplotlib.use("Agg")
-plt = pytest.importorskip("matplotlib.pyplot")
-
-
-@pytest.fixture(autouse=True)
-def _close_figures():
-    yield
-    plt.close("all")
 
 
 def test_variance_bar_adds_up():

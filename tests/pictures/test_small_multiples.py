@@ -1,20 +1,10 @@
 """Small multiples of the three poolings: the lines are those of the coefficients."""
 
-import matplotlib
 import numpy as np
 import pytest
 
 import mixedlab as ml
 from mixedlab.errors import MixedlabError
-
-matplotlib.use("Agg")
-plt = pytest.importorskip("matplotlib.pyplot")
-
-
-@pytest.fixture(autouse=True)
-def _close_figures():
-    yield
-    plt.close("all")
 
 
 def by_label(ax):

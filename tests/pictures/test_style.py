@@ -1,29 +1,10 @@
 """Every picture draws on the Axes it is given, and names what there is."""
 
-import matplotlib
+import matplotlib.pyplot as plt
 import pytest
 
 import mixedlab as ml
 from mixedlab.errors import MixedlabError
-
-matplotlib.use("Agg")
-plt = pytest.importorskip("matplotlib.pyplot")
-
-
-@pytest.fixture(autouse=True)
-def _close_figures():
-    yield
-    plt.close("all")
-
-
-@pytest.fixture(scope="module")
-def sleep():
-    return ml.lmm("Reaction ~ Days + (Days | Subject)", ml.load("sleepstudy"))
-
-
-@pytest.fixture(scope="module")
-def radon():
-    return ml.lmm("log_radon ~ floor + (1 | county)", ml.load("radon"))
 
 
 @pytest.mark.parametrize(
