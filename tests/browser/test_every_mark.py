@@ -70,8 +70,10 @@ def document() -> str:
     island = json.dumps(traits).replace("<", "\\u003c")
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Lab</title>'
+        # Painted once it is read: half a lab, on a busy machine, would be seen to grow.
+        '<link rel="expect" href="#end" blocking="render">'
         '<link rel="stylesheet" href="lab.css"></head><body><main>'
-        f"{shell(LAB, pictures(scene))}</main>"
+        f"{shell(LAB, pictures(scene))}</main><i id=end></i>"
         f'<script type="application/json">{island}</script>'
         '<script type="module" src="host.js"></script></body></html>'
     )
