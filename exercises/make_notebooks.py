@@ -2,7 +2,7 @@
 
 ``questions.ipynb`` has blanks, ``solution.ipynb`` is the reference solution. In the source
 
-* ``{3.2}`` stands for the question of exercise 3.2, as ``ml.check`` asks it;
+* ``{2.2}`` stands for the question of exercise 2.2, as ``ml.check`` asks it;
 * in a line that ends with ``# blank`` the questions have ``...`` right of the ``=``;
 * a line that ends with ``# solution`` is in the solution only.
 

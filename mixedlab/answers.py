@@ -84,7 +84,7 @@ def check(exercise: str, answer: Any = ...) -> Result:
     Parameters
     ----------
     exercise : str
-        ``"3.2"``: chapter and number.
+        ``"2.2"``: chapter and number.
     answer
         A number, a word or a fit, as the exercise asks. Without one (``...``) the question is
         repeated, and what comes after it runs on.
@@ -104,7 +104,7 @@ def check(exercise: str, answer: Any = ...) -> Result:
     Examples
     --------
     >>> import mixedlab as ml
-    >>> ml.check("3.1", "less").correct
+    >>> ml.check("2.1", "less").correct
     False
     """
     task = find(exercise)
@@ -140,7 +140,7 @@ def find(exercise: str) -> Exercise:
     if not (chapter.isdecimal() and int(chapter) in chapters()):
         raise MixedlabError(
             f"There is no exercise {name!r}. Chapters with exercises: {listed(chapters(), 40)}; "
-            'the second one of chapter 3 is "3.2".'
+            'the second one of chapter 2 is "2.2".'
         )
     tasks = of_chapter(int(chapter))
     if name not in tasks:

@@ -2,7 +2,7 @@
 
 .. code-block:: markdown
 
-   ```{exercise} 7.2
+   ```{exercise} 6.2
    ```
 
    ```{self-check} Where is the fan narrowest?

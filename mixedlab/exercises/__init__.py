@@ -1,1 +1,1 @@
-"""The book's exercises: one file a chapter, ``ch03.py``, with a tuple ``EXERCISES``."""
+"""The book's exercises: one file a chapter, ``ch02.py``, with a tuple ``EXERCISES``."""

@@ -1,4 +1,4 @@
-"""Chapter 6, Shrinkage."""
+"""Chapter 6, Random slopes."""
 
 from __future__ import annotations
 
@@ -10,203 +10,187 @@ from mixedlab.data.registry import load
 from mixedlab.exercises.exercise import Choice, Misconception, Number
 from mixedlab.models.linear import LinearFit, lmm
 
-BATCH, DRIVER = "F", "309"
-
-
-def _share_kept(sd_patient: float) -> float:
-    """What a hospital of 10 patients keeps where hospitals spread by 3 days."""
-    return 10 / (10 + (sd_patient / 3) ** 2)
-
-
-def _pull_of_noisy_patients() -> str:
-    noisy, usual = _share_kept(12), _share_kept(6)
-    return "more" if noisy < usual else "less" if noisy > usual else "the same"
+SLOPES = "Reaction ~ Days + (Days | Subject)"
+INTERCEPTS = "Reaction ~ Days + (1 | Subject)"
 
 
 @cache
-def _dyestuff() -> LinearFit:
-    return lmm("Yield ~ 1 + (1 | Batch)", load("dyestuff"))
+def _fit(formula: str = SLOPES, first_day: int = 0) -> LinearFit:
+    """Fit the drivers' reaction times with days counted from ``first_day``."""
+    sleep = load("sleepstudy")
+    return lmm(formula, sleep.assign(Days=sleep["Days"] - first_day))
 
 
-@cache
-def _sleep() -> LinearFit:
-    return lmm("Reaction ~ Days + (1 | Subject)", load("sleepstudy"))
+def _correlation(first_day: int) -> float:
+    table = _fit(first_day=first_day).varcorr
+    return float(table.loc[table["var2"].notna(), "sdcor"].iloc[0])
 
 
-def _variances(fit: LinearFit) -> tuple[float, float]:
-    between, within = fit.varcorr["vcov"]
-    return float(between), float(within)
+def _correlation_from_the_last_day() -> str:
+    rho = _correlation(9)
+    return "near 1" if rho > 0.5 else "near -1" if rho < -0.5 else "near 0"
 
 
-def _distance() -> float:
-    """How far batch F lies from the mean of all, before shrinkage."""
-    table = load("dyestuff")
-    own = table["Yield"][table["Batch"] == BATCH].mean()
-    return float(own - _dyestuff().fixef["(Intercept)"])
+def _parts() -> tuple[float, float, float, float]:
+    """Variance of intercepts, of slopes, their covariance, residual variance."""
+    fit = _fit()
+    (cov,) = fit.covariances
+    return cov[0, 0], cov[1, 1], cov[0, 1], fit.sigma**2
 
 
-def _shrunken(n: float, ratio: float) -> float:
-    return n / (n + ratio) * _distance()
+def _variance(day: float) -> float:
+    t00, t11, t01, s2 = _parts()
+    return t00 + 2 * day * t01 + day**2 * t11 + s2
 
 
-def _ratio() -> float:
-    between, within = _variances(_dyestuff())
-    return within / between
+def _covariance(day: float, other: float) -> float:
+    t00, t11, t01, _ = _parts()
+    return t00 + (day + other) * t01 + day * other * t11
 
 
-def _blup(fit: LinearFit, group: str, level: str) -> float:
-    return float(fit.ranef[group].loc[level, "(Intercept)"])
-
-
-def _ridge(penalty: float, penalise_all: bool = False) -> float:
-    """Effect of driver 309 in a ridge regression on indicators of the drivers."""
-    table, drivers = load("sleepstudy"), _sleep().ranef["Subject"].index.to_numpy()
-    X = np.column_stack([np.ones(len(table)), table["Days"]])
-    Z = (table["Subject"].to_numpy()[:, None] == drivers).astype(float)
-    free = np.zeros(2) if not penalise_all else np.full(2, penalty)
-    A = np.hstack([X, Z])
-    penalties = np.diag(np.r_[free, np.full(len(drivers), penalty)])
-    coef = np.linalg.solve(A.T @ A + penalties, A.T @ table["Reaction"].to_numpy())
-    return float(coef[2:][drivers == DRIVER][0])
-
-
-def _upside_down(power: float = 1.0) -> float:
-    between, within = _variances(_sleep())
-    return _ridge((between / within) ** power)
-
-
-def _penalised_throughout() -> float:
-    between, within = _variances(_sleep())
-    return _ridge(within / between, penalise_all=True)
+def _covariance_of_the_data() -> float:
+    wide = load("sleepstudy").pivot(index="Subject", columns="Days", values="Reaction")
+    return float(np.cov(wide[2], wide[8])[0, 1])
 
 
 EXERCISES = (
     Choice(
         id="6.1",
-        title="Noisier patients",
+        title="Count from the last day",
         ask=(
-            "Stays of patients of one hospital now spread with an sd of 12 days, not 6. "
-            "Hospitals differ as before. Are the hospitals' means to be pulled 'less', "
-            "'the same' or 'more'?"
+            f"In the fit of `{SLOPES}` intercept and slope correlate "
+            "0.07. Count the days from the last one instead, x = Days - 9, and fit again. Will the "
+            "correlation be 'near -1', 'near 0' or 'near 1'?"
         ),
         options={
-            "less": "each keeps more of its distance",
-            "the same": "each keeps the same share",
-            "more": "each gives up more of its distance",
+            "near -1": "below -0.5",
+            "near 0": "from -0.5 to 0.5",
+            "near 1": "above 0.5",
         },
-        answer=_pull_of_noisy_patients,
-        hint="λ is the variance within hospitals over the variance between them.",
-        praise="λ is four times as large. Doubling the noise is worth a quarter of the patients.",
+        answer=_correlation_from_the_last_day,
+        hint="Where is the fan narrowest, and on which side of that place is day 9?",
+        praise=(
+            "Day 9 is far to the right of the narrowest place: who slows down most is by then the "
+            "slowest. The fit is the same to the last digit of its criterion."
+        ),
         solution=lambda right: (
-            f"{right!r}. λ = σ² / σ_b² grows fourfold. With σ_b = 3 a hospital of 10 patients "
-            f"kept {_share_kept(6):.0%} of its distance and now keeps {_share_kept(12):.0%}."
+            f"{right!r}. The intercept is now the line's height on day 9, and its covariance with "
+            "the slope is t01 + 9 t11. The correlation goes from "
+            f"{_correlation(0):.2f} to {_correlation(9):.2f}; fitted values and criterion stay."
         ),
         misconceptions=(
             Misconception(
-                "noise taken for difference",
-                "less",
-                "The observed means spread more, true. Is it the hospitals that spread, or luck?",
+                "correlation taken for a fact of the subjects",
+                "near 0",
+                "The fit stays, the correlation does not: it belongs to the day that is called 0. "
+                "Look at the fan on day 9. Who is high there?",
             ),
             Misconception(
-                "share thought to depend on size alone",
-                "the same",
-                "The share is n / (n + λ). What is λ made of?",
+                "direction of the move turned round",
+                "near -1",
+                "Left of the narrowest place high lines fall, right of it they rise. On which side "
+                "is day 9?",
             ),
         ),
     ),
     Number(
         id="6.2",
-        title="A BLUP by hand",
+        title="Variance on day 9",
         ask=(
-            "Six batches of dyestuff have five samples each. From the variances, the mean and "
-            "the batch means alone: what is the predicted effect of batch F, its distance from "
-            "the mean after shrinkage?"
+            f'By the REML fit of "{SLOPES}", what is the variance of one reaction time on day 9, '
+            "over drivers?"
         ),
-        tolerance=0.1,
-        unit="g",
-        answer=lambda: _blup(_dyestuff(), "Batch", BATCH),
-        hint="n / (n + λ) times the batch's distance, with n = 5 and λ = within / between.",
-        praise="That is what fit.ranef holds.",
+        tolerance=5,
+        unit="ms²",
+        answer=lambda: _variance(9),
+        hint="Var(y at x) = t00 + 2 x t01 + x² t11 + sigma², with x = 9. fit.varcorr holds all.",
+        praise="On day 0 it is less than a third of that.",
         solution=lambda right: (
-            f"λ = within / between = {_ratio():.3f}; the weight is 5 / (5 + λ) = "
-            f"{5 / (5 + _ratio()):.3f}; times {_distance():.1f} it makes {right:.2f}."
+            "From fit.varcorr, column vcov: t00 + 2 * 9 * t01 + 81 * t11 + sigma² = "
+            f"{_parts()[0]:.1f} + {18 * _parts()[2]:.1f} + {81 * _parts()[1]:.1f} + "
+            f"{_parts()[3]:.1f} = {right:.0f}. On day 0 it is {_variance(0):.0f}."
         ),
         misconceptions=(
             Misconception(
-                "no shrinkage", _distance, "That is the whole distance. How much of it is luck?"
+                "residual left out",
+                lambda: _variance(9) - _parts()[3],
+                "That is the variance of the drivers' lines on day 9. A reaction time also has an "
+                "error.",
             ),
             Misconception(
-                "one sample for five",
-                lambda: _shrunken(1, _ratio()),
-                "Your weight is that of a batch with one sample, the ICC. Each batch has five.",
+                "covariance left out",
+                lambda: _variance(9) - 18 * _parts()[2],
+                "You added the variances. Intercept and slope are correlated: what is missing?",
             ),
             Misconception(
-                "all samples for those of the batch",
-                lambda: _shrunken(30, _ratio()),
-                "n counts the samples of this batch: 5, not the 30 of all.",
+                "covariance counted once",
+                lambda: _variance(9) - 9 * _parts()[2],
+                "The covariance enters a variance twice: 2 x t01.",
             ),
             Misconception(
-                "standard deviations for variances",
-                lambda: _shrunken(5, np.sqrt(_ratio())),
-                "You took the ratio of standard deviations. λ is a ratio of variances.",
+                "slope variance not squared",
+                lambda: _variance(9) - 72 * _parts()[1],
+                "The slope is multiplied by 9, so its variance is multiplied by 81.",
             ),
             Misconception(
-                "ratio upside down",
-                lambda: _shrunken(5, 1 / _ratio()),
-                "Your λ is upside down. More variance between batches must mean less shrinkage.",
+                "standard deviation for variance",
+                lambda: _variance(9) ** 0.5,
+                "That is the standard deviation, in ms. The variance is asked for.",
             ),
             Misconception(
-                "share given up",
-                lambda: _distance() - _shrunken(5, _ratio()),
-                "That is what the batch gives up. What does it keep?",
-            ),
-            Misconception(
-                "mean for effect",
-                lambda: float(_dyestuff().fixef.iloc[0]) + _shrunken(5, _ratio()),
-                "That is the shrunken mean of the batch. The effect is its distance from the "
-                "mean of all.",
+                "variance on day 0",
+                lambda: _variance(0),
+                "That is the variance on day 0.",
             ),
         ),
     ),
     Number(
         id="6.3",
-        title="A ridge upside down",
+        title="Repair a covariance",
         ask=(
-            "A colleague writes the sleepstudy model with a random intercept as a ridge "
-            "regression and does not get the mixed model's effects. Mend his program. What is "
-            "the effect of driver 309?"
+            f'A report fits "{INTERCEPTS}" and says that any two reaction times of a driver '
+            "have the same covariance. By a model with random slopes, what is the covariance of "
+            "day 2 and day 8?"
         ),
-        tolerance=0.01,
-        unit="ms",
-        answer=lambda: _blup(_sleep(), "Subject", DRIVER),
-        hint="What should happen to the penalty when drivers do not differ at all?",
-        praise="A penalty is strong where groups are alike: within over between.",
+        tolerance=5,
+        unit="ms²",
+        answer=lambda: _covariance(2, 8),
+        hint=f"Fit \"{SLOPES}\". Cov(y, y') = t00 + t01 (x + x') + t11 x x'.",
+        praise="The report's figure would do for any two days. In truth days 0 and 1 share half.",
         solution=lambda right: (
-            "The penalty must be within / between; the program has it upside down. Then driver "
-            f"309 has {right:.2f}, as fit.ranef says, and not {_upside_down():.2f}."
+            f'fit = ml.lmm("{SLOPES}", ml.load("sleepstudy")); t00 + 10 * t01 + 16 * t11 = '
+            f"{_parts()[0]:.1f} + {10 * _parts()[2]:.1f} + {16 * _parts()[1]:.1f} = {right:.0f}. "
+            f"For days 0 and 1 it is {_covariance(0, 1):.0f}, for days 8 and 9 "
+            f"{_covariance(8, 9):.0f}."
         ),
         misconceptions=(
             Misconception(
-                "penalty upside down",
-                _upside_down,
-                "That is what the program gave. If drivers did not differ, `between` would be 0. "
-                "Should the penalty then be 0 too?",
+                "one covariance for all days",
+                lambda: float(_fit(INTERCEPTS).varcorr["vcov"].iloc[0]),
+                "That is the report's own figure: with a random intercept alone every two days "
+                "covary alike.",
             ),
             Misconception(
-                "standard deviations for variances",
-                lambda: _upside_down(-0.5),
-                "Right way up, but a ratio of standard deviations. λ is a ratio of variances.",
+                "residual added to a covariance",
+                lambda: _covariance(2, 8) + _parts()[3],
+                "The errors of two days are independent. They add to a variance and not to a "
+                "covariance.",
             ),
             Misconception(
-                "fixed effects penalised",
-                _penalised_throughout,
-                "You penalised the intercept and the slope as well. Only the drivers' columns "
-                "have a penalty.",
+                "covariance of intercept and slope left out",
+                lambda: _covariance(2, 8) - 10 * _parts()[2],
+                "Two terms are there. The third is t01 (x + x').",
             ),
             Misconception(
-                "no penalty",
-                lambda: _ridge(1e-9),
-                "That is no pull at all. The penalty is within / between.",
+                "sample covariance of the data",
+                _covariance_of_the_data,
+                "That is the covariance of the 18 pairs as they are: two days alone. The model's "
+                "covariance learns from all ten.",
+            ),
+            Misconception(
+                "days added, not multiplied",
+                lambda: _covariance(2, 8) - 6 * _parts()[1],
+                "The slopes' variance is multiplied by x x', the product of the days.",
             ),
         ),
     ),

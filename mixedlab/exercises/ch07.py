@@ -1,4 +1,4 @@
-"""Chapter 7, Random slopes."""
+"""Chapter 7, Within and between."""
 
 from __future__ import annotations
 
@@ -6,191 +6,184 @@ from functools import cache
 
 import numpy as np
 
+from mixedlab.data.contextual import within_between
 from mixedlab.data.registry import load
 from mixedlab.exercises.exercise import Choice, Misconception, Number
-from mixedlab.models.linear import LinearFit, lmm
+from mixedlab.models.linear import lmm
+from mixedlab.simulate.stress_diary import diary
 
-SLOPES = "Reaction ~ Days + (Days | Subject)"
-INTERCEPTS = "Reaction ~ Days + (1 | Subject)"
+BOTH = "mAch ~ ses_dev + ses_mean + (1 | school)"
+BLEND = "mAch ~ ses + (1 | school)"
 
 
 @cache
-def _fit(formula: str = SLOPES, first_day: int = 0) -> LinearFit:
-    """Fit the drivers' reaction times with days counted from ``first_day``."""
-    sleep = load("sleepstudy")
-    return lmm(formula, sleep.assign(Days=sleep["Days"] - first_day))
+def _slopes() -> dict[str, float]:
+    """Every slope of mathematics on ses that one may report."""
+    pupils = within_between(load("hsb82")[["school", "ses", "mAch"]], "ses", "school")
+    schools = pupils.groupby("school", observed=True)[["ses", "mAch"]].mean()
+    both, blend = lmm(BOTH, pupils).fixef, lmm(BLEND, pupils).fixef
+    return {
+        "within": float(both["ses_dev"]),
+        "between": float(both["ses_mean"]),
+        "blend": float(blend["ses"]),
+        "naive": float(np.polyfit(pupils["ses"], pupils["mAch"], 1)[0]),
+        "aggregated": float(np.polyfit(schools["ses"], schools["mAch"], 1)[0]),
+    }
 
 
-def _correlation(first_day: int) -> float:
-    table = _fit(first_day=first_day).varcorr
-    return float(table.loc[table["var2"].notna(), "sdcor"].iloc[0])
+def _context() -> float:
+    return _slopes()["between"] - _slopes()["within"]
 
 
-def _correlation_from_the_last_day() -> str:
-    rho = _correlation(9)
-    return "near 1" if rho > 0.5 else "near -1" if rho < -0.5 else "near 0"
+def _blend(n_prompts: int) -> float:
+    """Slope of the random-intercept model in the long run, for the diary of the lab."""
+    return diary(n_persons=1, n_prompts=n_prompts, sd_error=1.0).truth["slope_random_intercept"]
 
 
-def _parts() -> tuple[float, float, float, float]:
-    """Variance of intercepts, of slopes, their covariance, residual variance."""
-    fit = _fit()
-    (cov,) = fit.covariances
-    return cov[0, 0], cov[1, 1], cov[0, 1], fit.sigma**2
-
-
-def _variance(day: float) -> float:
-    t00, t11, t01, s2 = _parts()
-    return t00 + 2 * day * t01 + day**2 * t11 + s2
-
-
-def _covariance(day: float, other: float) -> float:
-    t00, t11, t01, _ = _parts()
-    return t00 + (day + other) * t01 + day * other * t11
-
-
-def _covariance_of_the_data() -> float:
-    wide = load("sleepstudy").pivot(index="Subject", columns="Days", values="Reaction")
-    return float(np.cov(wide[2], wide[8])[0, 1])
+def _where_the_blend_goes() -> str:
+    truth = diary(n_persons=1).truth
+    few, many = (
+        [abs(_blend(n) - truth[level]) for level in ("within", "between")] for n in (5, 100)
+    )
+    nearer = [level for level, a, b in zip(("within", "between"), few, many, strict=True) if b < a]
+    return nearer[0] if len(nearer) == 1 else "neither"
 
 
 EXERCISES = (
     Choice(
         id="7.1",
-        title="Count from the last day",
+        title="A longer diary",
         ask=(
-            f"In the fit of `{SLOPES}` intercept and slope correlate "
-            "0.07. Count the days from the last one instead, x = Days - 9, and fit again. Will the "
-            "correlation be 'near -1', 'near 0' or 'near 1'?"
+            "The stress diary is kept for 100 prompts a person, not 5, and `stress ~ support + "
+            "(1 | person)` is fitted again. Which slope does its coefficient come nearer to: "
+            "'within', 'between', or 'neither'?"
         ),
         options={
-            "near -1": "below -0.5",
-            "near 0": "from -0.5 to 0.5",
-            "near 1": "above 0.5",
+            "within": "the slope within persons",
+            "between": "the slope between persons",
+            "neither": "it stays where it is",
         },
-        answer=_correlation_from_the_last_day,
-        hint="Where is the fan narrowest, and on which side of that place is day 9?",
+        answer=_where_the_blend_goes,
+        hint="Ask what each further prompt tells about: the moments of a person, or other persons.",
         praise=(
-            "Day 9 is far to the right of the narrowest place: who slows down most is by then the "
-            "slowest. The fit is the same to the last digit of its criterion."
+            "A hundred prompts are a hundred moments of a person, and still one person. In the "
+            "lab, raise the prompts and watch the hand of the random intercept."
         ),
         solution=lambda right: (
-            f"{right!r}. The intercept is now the line's height on day 9, and its covariance with "
-            "the slope is t01 + 9 t11. The correlation goes from "
-            f"{_correlation(0):.2f} to {_correlation(9):.2f}; fitted values and criterion stay."
+            f"{right!r}. The coefficient weighs both slopes by what is known of each. More prompts "
+            "add moments and no persons. In the long run it is "
+            f"{_blend(5):.2f} with 5 prompts and {_blend(100):.2f} with 100; within it is "
+            f"{diary(n_persons=1).truth['within']:.2f}."
         ),
         misconceptions=(
             Misconception(
-                "correlation taken for a fact of the subjects",
-                "near 0",
-                "The fit stays, the correlation does not: it belongs to the day that is called 0. "
-                "Look at the fan on day 9. Who is high there?",
+                "longer series taken for more persons",
+                "between",
+                "The number of persons is the same. What do more prompts say more about?",
             ),
             Misconception(
-                "direction of the move turned round",
-                "near -1",
-                "Left of the narrowest place high lines fall, right of it they rise. On which side "
-                "is day 9?",
+                "weights thought to be fixed",
+                "neither",
+                "The coefficient weighs two slopes by their precision. Which of them do more "
+                "prompts make more precise?",
             ),
         ),
     ),
     Number(
         id="7.2",
-        title="Variance on day 9",
+        title="What a school adds",
         ask=(
-            f'By the REML fit of "{SLOPES}", what is the variance of one reaction time on day 9, '
-            "over drivers?"
+            "Two pupils of the High School and Beyond data have the same ses. The mean ses of "
+            f'their schools differs by 1. By the fit of "{BOTH}", how many points of '
+            "mathematics lie between them?"
         ),
-        tolerance=5,
-        unit="ms²",
-        answer=lambda: _variance(9),
-        hint="Var(y at x) = t00 + 2 x t01 + x² t11 + sigma², with x = 9. fit.varcorr holds all.",
-        praise="On day 0 it is less than a third of that.",
+        tolerance=0.01,
+        unit="points",
+        answer=_context,
+        hint=(
+            "Write down ses_mean and ses_dev of both pupils: if ses_mean is larger by 1 and ses "
+            "is the same, what is ses_dev?"
+        ),
+        praise="It is called the contextual effect: between less within.",
         solution=lambda right: (
-            "From fit.varcorr, column vcov: t00 + 2 * 9 * t01 + 81 * t11 + sigma² = "
-            f"{_parts()[0]:.1f} + {18 * _parts()[2]:.1f} + {81 * _parts()[1]:.1f} + "
-            f"{_parts()[3]:.1f} = {right:.0f}. On day 0 it is {_variance(0):.0f}."
+            "The pupil of the school with the higher mean has ses_mean larger by 1 and ses_dev "
+            f"smaller by 1: {_slopes()['between']:.2f} - {_slopes()['within']:.2f} = {right:.2f}. "
+            "It is also the coefficient of ses_mean in mAch ~ ses + ses_mean + (1 | school)."
         ),
         misconceptions=(
             Misconception(
-                "residual left out",
-                lambda: _variance(9) - _parts()[3],
-                "That is the variance of the drivers' lines on day 9. A reaction time also has an "
-                "error.",
+                "slope between for the contextual effect",
+                lambda: _slopes()["between"],
+                "That compares a whole school with another, pupils and all. Your two pupils have "
+                "the same ses: what are their deviations from their schools?",
             ),
             Misconception(
-                "covariance left out",
-                lambda: _variance(9) - 18 * _parts()[2],
-                "You added the variances. Intercept and slope are correlated: what is missing?",
+                "slope within for the contextual effect",
+                lambda: _slopes()["within"],
+                "That compares two pupils of one school. These are in two schools.",
             ),
             Misconception(
-                "covariance counted once",
-                lambda: _variance(9) - 9 * _parts()[2],
-                "The covariance enters a variance twice: 2 x t01.",
+                "slopes added",
+                lambda: _slopes()["within"] + _slopes()["between"],
+                "One of the two numbers of the second pupil is larger by 1, the other smaller.",
             ),
             Misconception(
-                "slope variance not squared",
-                lambda: _variance(9) - 72 * _parts()[1],
-                "The slope is multiplied by 9, so its variance is multiplied by 81.",
+                "contextual effect turned round",
+                lambda: -_context(),
+                "The size is right. Which pupil does better, given these slopes?",
             ),
             Misconception(
-                "standard deviation for variance",
-                lambda: _variance(9) ** 0.5,
-                "That is the standard deviation, in ms. The variance is asked for.",
-            ),
-            Misconception(
-                "variance on day 0",
-                lambda: _variance(0),
-                "That is the variance on day 0.",
+                "blended slope",
+                lambda: _slopes()["blend"],
+                f'That is the slope of "{BLEND}", which takes one slope for both.',
             ),
         ),
     ),
     Number(
         id="7.3",
-        title="Repair a covariance",
+        title="Repair an aggregated slope",
         ask=(
-            f'A report fits "{INTERCEPTS}" and says that any two reaction times of a driver '
-            "have the same covariance. By a model with random slopes, what is the covariance of "
-            "day 2 and day 8?"
+            "A report takes the means of the 160 schools, finds a slope of 5.91 of mathematics on "
+            "ses, and tells parents: of two pupils in one school, one unit of ses apart, the "
+            "better-off scores 5.91 points more. Which slope belongs into that sentence?"
         ),
-        tolerance=5,
-        unit="ms²",
-        answer=lambda: _covariance(2, 8),
-        hint=f"Fit \"{SLOPES}\". Cov(y, y') = t00 + t01 (x + x') + t11 x x'.",
-        praise="The report's figure would do for any two days. In truth days 0 and 1 share half.",
+        tolerance=0.01,
+        unit="points",
+        answer=lambda: _slopes()["within"],
+        hint="The sentence compares pupils of one school: take ses as a deviation from its mean.",
+        praise="Less than half of the report's figure. Schools are not pupils.",
         solution=lambda right: (
-            f'fit = ml.lmm("{SLOPES}", ml.load("sleepstudy")); t00 + 10 * t01 + 16 * t11 = '
-            f"{_parts()[0]:.1f} + {10 * _parts()[2]:.1f} + {16 * _parts()[1]:.1f} = {right:.0f}. "
-            f"For days 0 and 1 it is {_covariance(0, 1):.0f}, for days 8 and 9 "
-            f"{_covariance(8, 9):.0f}."
+            'hsb = ml.within_between(hsb, "ses", "school"); '
+            f'ml.lmm("{BOTH}", hsb).fixef["ses_dev"] gives {right:.2f}. The slope of the means, '
+            f"{_slopes()['aggregated']:.2f}, is about schools: to read it as one of pupils is "
+            "the ecological fallacy."
         ),
         misconceptions=(
             Misconception(
-                "one covariance for all days",
-                lambda: float(_fit(INTERCEPTS).varcorr["vcov"].iloc[0]),
-                "That is the report's own figure: with a random intercept alone every two days "
-                "covary alike.",
+                "aggregated slope kept",
+                lambda: _slopes()["aggregated"],
+                "That is the report's own figure, a slope of schools.",
             ),
             Misconception(
-                "residual added to a covariance",
-                lambda: _covariance(2, 8) + _parts()[3],
-                "The errors of two days are independent. They add to a variance and not to a "
-                "covariance.",
+                "slope between",
+                lambda: _slopes()["between"],
+                "That is again a slope of schools; only their sizes are allowed for.",
             ),
             Misconception(
-                "covariance of intercept and slope left out",
-                lambda: _covariance(2, 8) - 10 * _parts()[2],
-                "Two terms are there. The third is t01 (x + x').",
+                "blended slope",
+                lambda: _slopes()["blend"],
+                "That is the random intercept's slope: mostly within, a little between. Separate "
+                "the two.",
             ),
             Misconception(
-                "sample covariance of the data",
-                _covariance_of_the_data,
-                "That is the covariance of the 18 pairs as they are: two days alone. The model's "
-                "covariance learns from all ten.",
+                "schools ignored",
+                lambda: _slopes()["naive"],
+                "That is one regression through all pupils. It still mixes both slopes.",
             ),
             Misconception(
-                "days added, not multiplied",
-                lambda: _covariance(2, 8) - 6 * _parts()[1],
-                "The slopes' variance is multiplied by x x', the product of the days.",
+                "contextual effect",
+                _context,
+                "That compares pupils of different schools at the same ses.",
             ),
         ),
     ),

@@ -3,9 +3,9 @@
 A chapter's file lists its exercises:
 
     EXERCISES = (
-        Choice("3.1", "More at-bats", ask=..., options={"less": ..., "more": ...}, answer=...),
-        Number("3.2", "What pooling saves", ask=..., answer=error_of_pooling, tolerance=0.01),
-        Fitted("3.3", "Repair", ask=..., answer=..., quantity=lambda fit: fit.fixef["x"]),
+        Choice("2.1", "More at-bats", ask=..., options={"less": ..., "more": ...}, answer=...),
+        Number("2.2", "What pooling saves", ask=..., answer=error_of_pooling, tolerance=0.01),
+        Fitted("2.3", "Repair", ask=..., answer=..., quantity=lambda fit: fit.fixef["x"]),
     )
 
 ``answer`` is a function, called when a reader's answer is checked: right numbers come from a
@@ -65,7 +65,7 @@ class Exercise:
     Attributes
     ----------
     id : str
-        ``"3.2"``: chapter and number.
+        ``"2.2"``: chapter and number.
     title : str
     ask : str
         The question in a sentence or two, as a blank is answered with.

@@ -58,19 +58,19 @@ def test_every_notebook_with_code_says_how_to_install_the_package():
 def test_pages_lead_to_a_notebook_named_as_its_chapter(tmp_path, base, said):
     source, out = paths.ROOT / "book", tmp_path
     copied = "0f3a/questions.ipynb"
-    page = out / "2-linear-mixed-model" / "shrinkage.html"
+    page = out / "2-lines-that-differ" / "shrinkage.html"
     page.parent.mkdir()
     page.write_text(f'<a class="x" download="" href="../_downloads/{copied}">it</a>', "utf-8")
-    file = "../exercises/06-shrinkage/questions.ipynb"
+    file = "../exercises/04-shrinkage/questions.ipynb"
     app = SimpleNamespace(
         builder=SimpleNamespace(format="html"), outdir=out, srcdir=source,
         config=SimpleNamespace(html_baseurl=base),
         env=SimpleNamespace(dlfiles={file: (set(), copied)}),
     )  # fmt: skip
     install.place(app, None)
-    assert 'href="../notebooks/06-shrinkage.ipynb"' in page.read_text("utf-8")
+    assert 'href="../notebooks/04-shrinkage.ipynb"' in page.read_text("utf-8")
     assert (out / install.WHEEL).exists()
-    made = nbformat.read(out / "notebooks" / "06-shrinkage.ipynb", as_version=4)
+    made = nbformat.read(out / "notebooks" / "04-shrinkage.ipynb", as_version=4)
     nbformat.validate(made)
     assert made.cells[1].source == f"%pip install -q {said}/{install.WHEEL}"
     assert f"{said}/{install.WHEEL}" in made.cells[0].source

@@ -18,10 +18,10 @@ def test_the_install_line_names_the_wheel_of_this_site(page, url):
 
 
 def test_a_notebook_is_saved_under_its_chapter_s_name_and_installs_the_package(page, url):
-    page.goto(f"{url}/2-linear-mixed-model/shrinkage.html")
+    page.goto(f"{url}/1-why-groups/shrinkage.html")
     with page.expect_download() as saved:
         page.click("a[data-ml=notebook]")
-    assert saved.value.suggested_filename == "06-shrinkage.ipynb"
+    assert saved.value.suggested_filename == "04-shrinkage.ipynb"
     notebook = json.loads(saved.value.path().read_text("utf-8"))
     line = "".join(notebook["cells"][1]["source"])
     assert line.startswith(f"%pip install -q {url}/mixedlab-")

@@ -10,7 +10,7 @@ from mixedlab.labs import catalogue
 from mixedlab.labs.kit.bet import Choice
 from tests.browser.conftest import fresh_context
 from tests.browser.contents import page_of_lab
-from tests.browser.steps import LIVE_WITHIN, OpenLab, assert_same
+from tests.browser.steps import LIVE_WITHIN, OpenLab, assert_same, into_view
 
 LABS = page_of_lab()
 every_lab = pytest.mark.parametrize("name", LABS)
@@ -163,7 +163,7 @@ def test_a_failing_lab_says_so_and_leaves_the_others_alive(page, url, name):
     page.route("**/*.html", double)
     page.goto(f"{url}{LABS[name]}.html")
     broken = page.locator('[data-ml="lab"][data-lab="broken"]')
-    broken.scroll_into_view_if_needed()
+    into_view(broken)
     expect(broken).to_have_attribute("data-phase", "ready", timeout=LIVE_WITHIN)
     broken.locator('[data-ml="skip"]').click()
     broken.locator('[data-ml="new-sample"]').click()

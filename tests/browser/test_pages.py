@@ -9,7 +9,7 @@ from bs4 import BeautifulSoup
 from playwright.sync_api import expect
 
 from tests.browser.contents import labs_of, pages
-from tests.browser.steps import LIVE_WITHIN
+from tests.browser.steps import LIVE_WITHIN, into_view
 
 every_page = pytest.mark.parametrize("name", pages())
 WIDTHS = (400, 1280, 1920)
@@ -29,7 +29,7 @@ STICKS_OUT = """
 def open_page(page, url, name):
     page.goto(f"{url}{name}.html")
     for lab in page.locator('[data-ml="lab"]:visible').all():
-        lab.scroll_into_view_if_needed()  # labs further down start when the reader comes near
+        into_view(lab)  # labs further down start when the reader comes near
         expect(lab).to_have_attribute("data-phase", "ready", timeout=LIVE_WITHIN)
     page.evaluate("window.MathJax?.startup?.promise.then(() => true)")
 

@@ -7,9 +7,9 @@ import pytest
 from playwright.sync_api import expect
 
 from mixedlab.exercises.report import read_class
-from tests.browser.steps import LIVE_WITHIN, OpenLab
+from tests.browser.steps import LIVE_WITHIN, OpenLab, into_view
 
-CHAPTER = "2-linear-mixed-model/random-slopes"
+CHAPTER = "2-lines-that-differ/random-slopes"
 POOLINGS = "1-why-groups/three-poolings"
 SERIOUS = {"serious", "critical"}
 
@@ -50,7 +50,7 @@ def test_nothing_is_loaded_before_it_is_asked_for(page, url):
     asked = []
     page.on("request", lambda request: asked.append(request.url.rpartition("/")[2]))
     cells = open_chapter(page, url)
-    cells.first.scroll_into_view_if_needed()
+    into_view(cells.first)
     page.mouse.wheel(0, 2000)
     page.wait_for_timeout(500)
     later = (
@@ -175,7 +175,7 @@ def test_an_editor_completes_public_names_and_columns(fresh, url):
 def test_an_exercise_is_solved_by_keyboard_and_taken_home(fresh, url, tmp_path):
     open_chapter(fresh, url)
     keys = fresh.keyboard
-    solved, seen = (fresh.locator(f'[data-exercise="{name}"]') for name in ("7.2", "7.1"))
+    solved, seen = (fresh.locator(f'[data-exercise="{name}"]') for name in ("6.2", "6.1"))
 
     # 7.1: a choice, twice wrong and then right.
     seen.locator("input").first.focus()
@@ -233,9 +233,9 @@ def test_an_exercise_is_solved_by_keyboard_and_taken_home(fresh, url, tmp_path):
     saving.value.save_as(tmp_path / "ada" / saving.value.suggested_filename)
     (notebook,) = read_class(tmp_path).notebooks
     assert not notebook.trouble
-    assert notebook.state("7.2") == "solved"
-    assert notebook.state("7.1") == "after the solution"
-    assert notebook.state("7.3") == ""
+    assert notebook.state("6.2") == "solved"
+    assert notebook.state("6.1") == "after the solution"
+    assert notebook.state("6.3") == ""
 
     # And it can be forgotten.
     fresh.on("dialog", lambda dialog: dialog.accept())
@@ -246,7 +246,7 @@ def test_an_exercise_is_solved_by_keyboard_and_taken_home(fresh, url, tmp_path):
 
 def test_a_solution_that_is_asked_for_counts_as_seen(fresh, url):
     open_chapter(fresh, url)
-    exercise = fresh.locator('[data-exercise="7.3"]')
+    exercise = fresh.locator('[data-exercise="6.3"]')
     part(exercise, "solution").click()
     expect(part(exercise, "solution-text")).to_contain_text("fit = ml.lmm(", timeout=LIVE_WITHIN)
     expect(exercise).to_have_attribute("data-state", "seen")
@@ -258,7 +258,7 @@ HOSTILE = "<img src=x onerror='window.hurt = true'><script>window.hurt = true</s
 def test_hostile_output_and_stored_work_never_become_html(fresh, url, trouble):
     keep = {
         "answers": {
-            "7.1": {
+            "6.1": {
                 "tries": [
                     {
                         "right": True,
@@ -273,7 +273,7 @@ def test_hostile_output_and_stored_work_never_become_html(fresh, url, trouble):
                 "solution": HOSTILE,
                 "draft": HOSTILE,
             },
-            "7.2": [HOSTILE],
+            "6.2": [HOSTILE],
             "__proto__": {"tries": []},
         },
         "places": {"/": HOSTILE},
@@ -283,7 +283,7 @@ def test_hostile_output_and_stored_work_never_become_html(fresh, url, trouble):
             "([k, v]) => localStorage.setItem(k, v)", [f"mixedlab.{name}", json.dumps(value)]
         )
     cell = open_chapter(fresh, url).first
-    verdict = part(fresh.locator('[data-exercise="7.1"]'), "verdict")
+    verdict = part(fresh.locator('[data-exercise="6.1"]'), "verdict")
     expect(verdict).to_have_text(f"✓ Right. {HOSTILE}")
     assert verdict.locator("*").count() == 0
     shown = "class Hurt:\n    def _repr_html_(self):\n        return text\n\nHurt()"
@@ -296,7 +296,7 @@ def test_hostile_output_and_stored_work_never_become_html(fresh, url, trouble):
     run(cell, f"print({HOSTILE!r})")
     expect(output).to_have_text(HOSTILE)
     assert fresh.evaluate("window.hurt") is None
-    for broken in ("not json", "[]", "null", '{"7.1": null}'):
+    for broken in ("not json", "[]", "null", '{"6.1": null}'):
         fresh.evaluate("(v) => localStorage.setItem('mixedlab.answers', v)", broken)
         open_chapter(fresh, url)
     # The browser tells of each handler that it met while reading the table, and refused.
@@ -306,7 +306,7 @@ def test_hostile_output_and_stored_work_never_become_html(fresh, url, trouble):
 
 def test_a_page_that_is_left_and_opened_again_stands_where_it_was(fresh, url):
     open_chapter(fresh, url)
-    exercise = fresh.locator('[data-exercise="7.2"]')
+    exercise = fresh.locator('[data-exercise="6.2"]')
     exercise.evaluate("(one) => scrollTo(0, one.getBoundingClientRect().top + scrollY + 40)")
     fresh.goto(f"{url}genindex.html")
     open_chapter(fresh, url)

@@ -30,11 +30,11 @@ def notebook(path, *checks, error=None, source=""):
 @pytest.fixture
 def class_folder(tmp_path):
     folder = tmp_path / "class"
-    notebook(folder / "ada" / "questions.ipynb", ("3.1", "more"), ("3.2", 19.9012, 6.27))
+    notebook(folder / "ada" / "questions.ipynb", ("2.1", "more"), ("2.2", 19.9012, 6.27))
     notebook(
-        folder / "ben" / "questions.ipynb", ("3.1", "less"), ("3.2", 19.9012, 123.0), ("3.3", ...)
+        folder / "ben" / "questions.ipynb", ("2.1", "less"), ("2.2", 19.9012, 123.0), ("2.3", ...)
     )
-    notebook(folder / "<i>cy.ipynb", ("3.1", "less", "more"), error="3.2 is still blank")
+    notebook(folder / "<i>cy.ipynb", ("2.1", "less", "more"), error="2.2 is still blank")
     notebook(folder / "=dan.ipynb")
     (folder / "eve.ipynb").write_text("not json")
     return folder

@@ -13,10 +13,10 @@ from tests.exercises.conftest import notebook
     "record",
     [
         {"exercise": "3.99", "correct": True},
-        {"exercise": ["3.1"], "correct": True},
-        {"exercise": "3.1", "correct": "yes"},
-        {"exercise": "3.1", "correct": [1]},
-        "3.1",
+        {"exercise": ["2.1"], "correct": True},
+        {"exercise": "2.1", "correct": "yes"},
+        {"exercise": "2.1", "correct": [1]},
+        "2.1",
         None,
     ],
 )
@@ -29,15 +29,15 @@ def test_forged_or_broken_records_are_ignored(tmp_path, record):
 
 def test_broken_lists_of_wrong_answers_do_no_harm(tmp_path):
     record = {
-        "exercise": "3.1",
+        "exercise": "2.1",
         "correct": False,
         "wrong": [3, {"answer": 5, "misconception": None}],
     }
     output = {"output_type": "display_data", "data": {answers.RECORD: record}}
     (tmp_path / "x.ipynb").write_text(json.dumps({"cells": [{"outputs": [output]}]}))
     result = read_class(tmp_path)
-    assert result.notebooks[0].state("3.1") == "not solved"
-    assert "3.1" in result.page()
+    assert result.notebooks[0].state("2.1") == "not solved"
+    assert "2.1" in result.page()
 
 
 @pytest.mark.parametrize(
@@ -69,27 +69,27 @@ def test_whose_a_notebook_is(path, student):
 
 def test_notebooks_of_one_student_make_one_row(tmp_path):
     moodle = "Ada Lovelace_{}_assignsubmission_file_"
-    notebook(tmp_path / moodle.format(1) / "three.ipynb", ("3.1", "less"), ("3.2", 1.0))
+    notebook(tmp_path / moodle.format(1) / "three.ipynb", ("2.1", "less"), ("2.2", 1.0))
     notebook(
-        tmp_path / moodle.format(2) / "again.ipynb", ("3.1", "less", "more"), ("7.1", "near 1")
+        tmp_path / moodle.format(2) / "again.ipynb", ("2.1", "less", "more"), ("6.1", "near 1")
     )
     (row,) = read_class(tmp_path).rows()
     assert row["student"] == "Ada Lovelace"
-    assert (row["3.1"], row["3.2"], row["7.1"], row["solved"]) == (
+    assert (row["2.1"], row["2.2"], row["6.1"], row["solved"]) == (
         "solved",
         "not solved",
         "solved",
         2,
     )
-    assert (row["3.1 attempts"], row["3.2 attempts"]) == (3, 1)
+    assert (row["2.1 attempts"], row["2.2 attempts"]) == (3, 1)
     assert row["notebook"].count(".ipynb") == 2
 
 
 def test_right_after_the_solution_is_told_apart(tmp_path):
-    notebook(tmp_path / "ada.ipynb", ("3.1", "less", "the same", "more"))
-    notebook(tmp_path / "ben.ipynb", ("3.1", "less", "more"))
+    notebook(tmp_path / "ada.ipynb", ("2.1", "less", "the same", "more"))
+    notebook(tmp_path / "ben.ipynb", ("2.1", "less", "more"))
     result = read_class(tmp_path)
-    states = {row["student"]: row["3.1"] for row in result.rows()}
+    states = {row["student"]: row["2.1"] for row in result.rows()}
     assert states == {"ada": "after the solution", "ben": "solved"}
     assert "Solved by 1, not solved by 0, left blank by 0. After the solution: 1." in result.page()
     assert '<td class="after-the-solution" title="after the solution">(✓) 3</td>' in result.matrix()

@@ -62,7 +62,7 @@ def test_an_unanswered_notebook_asks_every_question_and_stops_at_none(source):
 
 def test_a_class_run_is_reported(tmp_path, capsys):
     """Notebooks as students leave them: one solved, one with a wrong answer, one untouched."""
-    (source,) = (s for s in SOURCES if s.parent.name.startswith("03"))
+    (source,) = (s for s in SOURCES if s.parent.name.startswith("02"))
     folder = tmp_path / "class"
     for student, change in (
         ("ada", lambda code: code),
@@ -83,10 +83,10 @@ def test_a_class_run_is_reported(tmp_path, capsys):
     (folder / "cy" / "questions.ipynb").write_text(source.with_name("questions.ipynb").read_text())
 
     assert main(["report", str(folder), "--out", str(tmp_path)]) == 0
-    assert "3.1 Ten times the at-bats: solved in 1 of 3 notebooks" in capsys.readouterr().out
+    assert "2.1 Ten times the at-bats: solved in 1 of 3 notebooks" in capsys.readouterr().out
     rows = {row["student"]: row for row in read_class(folder).rows()}
     assert rows["ada"]["solved"] == 3
-    assert [rows["ben"][e] for e in ("3.1", "3.2", "3.3")] == ["not solved", "solved", "not solved"]
+    assert [rows["ben"][e] for e in ("2.1", "2.2", "2.3")] == ["not solved", "solved", "not solved"]
     assert "was it run" in rows["cy"]["trouble"]
     page = (tmp_path / "common-errors.html").read_text()
     assert "more data taken as more pooling" in page
