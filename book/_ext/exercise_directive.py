@@ -6,8 +6,8 @@
    ```
 
    ```{self-check} Where is the fan narrowest?
-   - On day 0: no, that is where the lines are named from.
-   - (right) Left of day 0: yes, intercepts and slopes go together.
+   - On day 0: that is where the lines are named from.
+   - (right) Left of day 0: intercepts and slopes go together.
    ```
 
 Question, options and checks of an exercise are those of ``ml.check``; what else it gives the
@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import re
 from html import escape
-from typing import Any, ClassVar
+from typing import Any
 
 from docutils import nodes
 from docutils.statemachine import StringList
@@ -113,40 +113,40 @@ def answer_form(task: Exercise, place: str, blank: str) -> str:
 
 
 class SelfCheckDirective(SphinxDirective):
-    """Ask a short question; each option opens to its reason."""
+    """Ask a short question; a click on an option opens its reason, without any script."""
 
     required_arguments = 1
     final_argument_whitespace = True
     has_content = True
-    option_spec: ClassVar = {}
 
     def run(self) -> list[nodes.Node]:
         """Return the question and its options, each a fold."""
-        text = "\n".join(self.content)
-        options = list(OPTION.finditer(f"{text}\n"))
+        options = list(OPTION.finditer("\n".join(self.content)))
         if sum(bool(option["right"]) for option in options) != 1 or len(options) < 2:
             raise self.error(
-                "A self-check has two or more options; one of them begins '- (right) '."
+                "A self-check has two or more options, written '- option: reason'; the one that "
+                "is right begins '- (right) '."
             )
-        group = f"check-{self.env.new_serialno('self-check')}"
-        made: list[nodes.Node] = [
+        place = f"self-check-{self.env.new_serialno('self-check') + 1}"
+        made = [
             raw(
-                f'<div class="mp-self-check" role="group" aria-labelledby="{group}">'
-                f'<p id="{group}"><b>Check yourself.</b> '
+                f'<div class="mp-self-check" role="group" data-ml="self-check" id="{place}" '
+                f'aria-labelledby="{place}-question"><p id="{place}-question">'
+                "<b>Check yourself.</b> "
             ),
             *self.inline(self.arguments[0]),
             raw("</p>"),
         ]
         for option in options:
-            mark = "✓ Right." if option["right"] else "✗ No."
+            right, verdict = ("true", "Right:") if option["right"] else ("false", "No:")
             made += [
-                raw(f'<details name="{group}"><summary>'),
+                raw(f'<details data-right="{right}"><summary><span>'),
                 *self.inline(option["option"]),
-                raw(f'</summary><p data-right="{bool(option["right"])}">{mark} '),
-                *self.inline(" ".join(option["reason"].split())),
+                raw(f"</span></summary><p><b>{verdict}</b> "),
+                *self.inline(option["reason"]),
                 raw("</p></details>"),
             ]
-        return [nodes.container("", *made, raw("</div>"), classes=["mp-self-checks"])]
+        return [*made, raw("</div>")]
 
     def inline(self, text: str) -> list[nodes.Node]:
         """Return text with its inline marks, formulas among them."""
