@@ -188,7 +188,12 @@ def _verdict(share: dict[str, float]) -> str:
 
 
 def _alarms_panel(share: dict[str, float]) -> Panel:
-    marks = [upright("truth", 100 * ALPHA, -0.5, 2.5, hover=["an honest test"], stage="truth")]
+    marks = [
+        upright("guide", 100 * ALPHA, -0.5, 2.5, key="promise"),
+        texts("guide", 100 * ALPHA + 1.5, 2.44, f"promised: {percent(ALPHA)}", anchor="start",
+              key="promised"),
+        upright("truth", 100 * ALPHA, -0.5, 2.5, hover=["an honest test"], stage="truth"),
+    ]  # fmt: skip
     for row, test in zip((2, 1, 0), TESTS, strict=True):
         value = 100 * share[test]
         look = {"key": test, "stage": "estimate"}

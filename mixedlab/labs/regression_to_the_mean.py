@@ -81,7 +81,7 @@ LAB = Lab(
         "The best at test 1, in orange, are taught nothing and sit the same test again. Where will "
         "their mean be?",
         panel="tests", axis="y", low=60, high=150, step=1, start=145,
-        label="mean at test 2", near=3, unit=" points",
+        label="mean at test 2", near=3, unit=" points", across=1,
     ),
     alt="Points of 60 students at a first test, as dots one above the other; the best are orange.",
     goals=[

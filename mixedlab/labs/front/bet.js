@@ -89,7 +89,9 @@ export class Bet {
   gripOf(plot, value, i) {
     const { right, top } = plot.edges;
     if (this.bet.kind === "curve") return [plot.x(this.bet.at[i]), plot.y(value)];
-    return this.bet.axis === "x" ? [plot.x(value), top + GRIP] : [right - GRIP, plot.y(value)];
+    const { across } = this.bet;
+    if (this.bet.axis === "x") return [plot.x(value), across == null ? top + GRIP : plot.y(across)];
+    return [across == null ? right - GRIP : plot.x(across), plot.y(value)];
   }
 
   makeHandle(i) {

@@ -79,7 +79,11 @@ export class Gate {
     const { reveal } = this.description;
     if (!Object.keys(reveal).length) return;
     const { lastChange } = this.view;
+    this.moving = true; // samples of the state that it leaves would be lost
+    this.view.showReplicateGate();
     setTimeout(() => {
+      this.moving = false;
+      this.view.showReplicateGate();
       if (this.stage !== 1 || this.view.lastChange !== lastChange) return;
       this.view.change(reveal, "reveal");
       this.fresh = true;

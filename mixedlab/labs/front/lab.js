@@ -280,7 +280,7 @@ class LabView {
   }
 
   showReplicateGate() {
-    for (const button of this.all("replicate")) button.disabled = !this.live || this.gate.open;
+    for (const button of this.all("replicate")) button.disabled = !this.live || this.gate.open || this.gate.moving === true;
   }
 
   // A helper and the hero change places.

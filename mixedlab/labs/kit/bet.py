@@ -55,6 +55,8 @@ class Place:
     field : str
         A field of the state that the bet sets: then the reader bets with the lab's own gesture
         (a `Drag` that writes this field), and there is no other handle.
+    across : float, optional
+        Where the handle stands along the other axis; at the axis's end by default.
     """
 
     ask: str
@@ -68,6 +70,7 @@ class Place:
     near: float
     unit: str = ""
     field: str = ""
+    across: float | None = None
 
 
 @dataclass(frozen=True)
