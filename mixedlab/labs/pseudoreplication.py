@@ -188,12 +188,9 @@ def _verdict(share: dict[str, float]) -> str:
 
 
 def _alarms_panel(share: dict[str, float]) -> Panel:
-    marks = [
-        upright("guide", 100 * ALPHA, -0.5, 2.5, key="promise"),
-        texts("guide", 100 * ALPHA + 1.5, 2.44, f"promised: {percent(ALPHA)}", anchor="start",
-              key="promised"),
-        upright("truth", 100 * ALPHA, -0.5, 2.5, hover=["an honest test"], stage="truth"),
-    ]  # fmt: skip
+    at, promise = 100 * ALPHA, f"promised: {percent(ALPHA)}"
+    marks = [upright("guide", at, -0.5, 2.5, hover=[promise]),
+             texts("guide", at + 1.5, 2.44, promise, anchor="start", key="promise")]  # fmt: skip
     for row, test in zip((2, 1, 0), TESTS, strict=True):
         value = 100 * share[test]
         look = {"key": test, "stage": "estimate"}
@@ -298,8 +295,6 @@ LAB = Lab(
     ),
     statistics=[Statistic(t, LABELS[t], MEANS[t], lifts="donors/means") for t in TESTS],
     statistics_label="claimed standard error (sd)",
-    measure_many=measure_many,
-    truth_of=truth_of,
-    truth_label="Show what theory says",
-    new_sample_label="200 new studies",
+    measure_many=measure_many, truth_of=truth_of,
+    truth_label="Show what theory says", new_sample_label="200 new studies",
 )  # fmt: skip
