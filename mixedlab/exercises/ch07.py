@@ -10,180 +10,235 @@ from mixedlab.data.contextual import within_between
 from mixedlab.data.registry import load
 from mixedlab.exercises.exercise import Choice, Misconception, Number
 from mixedlab.models.linear import lmm
-from mixedlab.simulate.stress_diary import diary
 
-BOTH = "mAch ~ ses_dev + ses_mean + (1 | school)"
-BLEND = "mAch ~ ses + (1 | school)"
+PUPILS = "mAch ~ minority_dev + minority_mean + (1 | school)"
+FEWER, MORE = 0.1, 0.4  # shares of pupils of a minority in two schools
+HOUSES = "log_radon ~ floor_dev + floor_mean + (1 | county)"
+
+
+def _slopes_of_drivers() -> str:
+    """Which slopes of reaction time on days the sleep study can give."""
+    study = within_between(load("sleepstudy"), "Days", "Subject")
+    varies = [bool(np.ptp(study[f"Days_{part}"]) > 0) for part in ("dev", "mean")]
+    return {
+        (True, True): "both",
+        (True, False): "within",
+        (False, True): "between",
+        (False, False): "neither",
+    }[tuple(varies)]
 
 
 @cache
-def _slopes() -> dict[str, float]:
-    """Every slope of mathematics on ses that one may report."""
-    pupils = within_between(load("hsb82")[["school", "ses", "mAch"]], "ses", "school")
-    schools = pupils.groupby("school", observed=True)[["ses", "mAch"]].mean()
-    both, blend = lmm(BOTH, pupils).fixef, lmm(BLEND, pupils).fixef
+def _pupils() -> dict[str, float]:
+    """Slopes of mathematics on belonging to a minority, by the model with both parts."""
+    table = load("hsb82")[["school", "minrty", "mAch"]]
+    table["minority"] = (table["minrty"] == "Yes").astype(float)
+    fit = lmm(PUPILS, within_between(table, "minority", "school"))
+    return {"within": fit.fixef["minority_dev"], "between": fit.fixef["minority_mean"]}
+
+
+def _two_schools() -> float:
+    """Points that the school with more pupils of a minority adds, for equal pupils."""
+    slopes = _pupils()
+    return float((MORE - FEWER) * (slopes["between"] - slopes["within"]))
+
+
+@cache
+def _houses() -> dict[str, float]:
+    """Every slope of log radon on floor that one may report."""
+    table = within_between(load("radon"), "floor", "county")
+    county = table.groupby("county", observed=True)[["floor", "log_radon"]].mean()
+    both, blend = lmm(HOUSES, table), lmm("log_radon ~ floor + (1 | county)", table)
     return {
-        "within": float(both["ses_dev"]),
-        "between": float(both["ses_mean"]),
-        "blend": float(blend["ses"]),
-        "naive": float(np.polyfit(pupils["ses"], pupils["mAch"], 1)[0]),
-        "aggregated": float(np.polyfit(schools["ses"], schools["mAch"], 1)[0]),
+        "within": float(both.fixef["floor_dev"]),
+        "between": float(both.fixef["floor_mean"]),
+        "blend": float(blend.fixef["floor"]),
+        "naive": float(np.polyfit(table["floor"], table["log_radon"], 1)[0]),
+        "aggregated": float(np.polyfit(county["floor"], county["log_radon"], 1)[0]),
     }
-
-
-def _context() -> float:
-    return _slopes()["between"] - _slopes()["within"]
-
-
-def _blend(n_prompts: int) -> float:
-    """Slope of the random-intercept model in the long run, for the diary of the lab."""
-    return diary(n_persons=1, n_prompts=n_prompts, sd_error=1.0).truth["slope_random_intercept"]
-
-
-def _where_the_blend_goes() -> str:
-    truth = diary(n_persons=1).truth
-    few, many = (
-        [abs(_blend(n) - truth[level]) for level in ("within", "between")] for n in (5, 100)
-    )
-    nearer = [level for level, a, b in zip(("within", "between"), few, many, strict=True) if b < a]
-    return nearer[0] if len(nearer) == 1 else "neither"
 
 
 EXERCISES = (
     Choice(
         id="7.1",
-        title="A longer diary",
+        title="The same ten days",
         ask=(
-            "The stress diary is kept for 100 prompts a person, not 5, and `stress ~ support + "
-            "(1 | person)` is fitted again. Which slope does its coefficient come nearer to: "
-            "'within', 'between', or 'neither'?"
+            "In the table `sleepstudy` each of 18 drivers is measured on the same ten days. You "
+            "want the slope of reaction time on `Days` within drivers and the slope between "
+            "drivers. Which can these data give: 'both', only 'within', only 'between', or "
+            "'neither'?"
         ),
         options={
-            "within": "the slope within persons",
-            "between": "the slope between persons",
-            "neither": "it stays where it is",
+            "both": "a driver's mean and the deviation from it, as in the chapter",
+            "within": "the deviations vary; the means do not",
+            "between": "eighteen drivers differ, and that is what a slope between needs",
+            "neither": "days are the same for all, so nothing can be learned from them",
         },
-        answer=_where_the_blend_goes,
-        hint="Ask what each further prompt tells about: the moments of a person, or other persons.",
+        answer=_slopes_of_drivers,
+        hint="Write down the mean of `Days` of the first driver, then of the second.",
         praise=(
-            "A hundred prompts are a hundred moments of a person, and still one person. In the "
-            "lab, raise the prompts and watch the hand of the random intercept."
+            "Every driver's mean is 4.5. Where each group has the same values of x, by design, "
+            "there is no slope between, and a random intercept finds the slope within exactly."
         ),
         solution=lambda right: (
-            f"{right!r}. The coefficient weighs both slopes by what is known of each. More prompts "
-            "add moments and no persons. In the long run it is "
-            f"{_blend(5):.2f} with 5 prompts and {_blend(100):.2f} with 100; within it is "
-            f"{diary(n_persons=1).truth['within']:.2f}."
+            f"{right!r}. The mean of Days is 4.5 for every driver, so Days_mean is a constant, and "
+            "no slope can be learned from a constant. All of Days is deviation."
         ),
         misconceptions=(
             Misconception(
-                "longer series taken for more persons",
-                "between",
-                "The number of persons is the same. What do more prompts say more about?",
+                "parts thought to vary always",
+                "both",
+                "The parts can be computed. But does the drivers' mean of `Days` differ between "
+                "drivers?",
             ),
             Misconception(
-                "weights thought to be fixed",
+                "differences in y for differences in x",
+                "between",
+                "The drivers differ in reaction time. A slope between needs drivers who differ in "
+                "their mean of `Days`.",
+            ),
+            Misconception(
+                "balance thought to hide a slope",
                 "neither",
-                "The coefficient weighs two slopes by their precision. Which of them do more "
-                "prompts make more precise?",
+                "Each driver goes through ten different days. Is that not a change of x within a "
+                "driver?",
             ),
         ),
     ),
     Number(
         id="7.2",
-        title="What a school adds",
+        title="The school and the pupil",
         ask=(
-            "Two pupils of the High School and Beyond data have the same ses. The mean ses of "
-            f'their schools differs by 1. By the fit of "{BOTH}", how many points of '
-            "mathematics lie between them?"
+            f'Fit "{PUPILS}" to High School and Beyond, where `minority` is 1 for a pupil of a '
+            "minority and 0 for others. Two pupils, neither of a minority, go to two schools: in "
+            f"one {FEWER:.0%} of the pupils are of a minority, in the other {MORE:.0%}. How many "
+            "points of mathematics does the pupil of the second school lie above the other "
+            "(negative: below), by this fit?"
         ),
-        tolerance=0.01,
+        tolerance=0.001,
         unit="points",
-        answer=_context,
+        answer=_two_schools,
         hint=(
-            "Write down ses_mean and ses_dev of both pupils: if ses_mean is larger by 1 and ses "
-            "is the same, what is ses_dev?"
+            "Write down minority_mean and minority_dev of both pupils. The pupils' own value is 0, "
+            "so the deviation is 0 less the school's mean."
         ),
-        praise="It is called the contextual effect: between less within.",
+        praise="That is 0.3 times the contextual effect. It does not make the school the cause.",
         solution=lambda right: (
-            "The pupil of the school with the higher mean has ses_mean larger by 1 and ses_dev "
-            f"smaller by 1: {_slopes()['between']:.2f} - {_slopes()['within']:.2f} = {right:.2f}. "
-            "It is also the coefficient of ses_mean in mAch ~ ses + ses_mean + (1 | school)."
+            "minority_mean is larger by 0.3 and minority_dev smaller by 0.3: 0.3 * "
+            f"({_pupils()['between']:.3f} + {-_pupils()['within']:.3f}) = {right:.3f}."
         ),
         misconceptions=(
             Misconception(
                 "slope between for the contextual effect",
-                lambda: _slopes()["between"],
-                "That compares a whole school with another, pupils and all. Your two pupils have "
-                "the same ses: what are their deviations from their schools?",
+                lambda: (MORE - FEWER) * _pupils()["between"],
+                "That compares the mean of the one school with that of the other. In it also the "
+                "pupils differ: more of them are of a minority. Your two pupils are alike.",
             ),
             Misconception(
                 "slope within for the contextual effect",
-                lambda: _slopes()["within"],
-                "That compares two pupils of one school. These are in two schools.",
+                lambda: (MORE - FEWER) * _pupils()["within"],
+                "That slope compares pupils of one school. Yours go to two schools.",
+            ),
+            Misconception(
+                "contextual effect of a whole unit",
+                lambda: _pupils()["between"] - _pupils()["within"],
+                "That is for two schools with shares of 0 and 1. By how much do these two differ?",
             ),
             Misconception(
                 "slopes added",
-                lambda: _slopes()["within"] + _slopes()["between"],
-                "One of the two numbers of the second pupil is larger by 1, the other smaller.",
+                lambda: (MORE - FEWER) * (_pupils()["between"] + _pupils()["within"]),
+                "One of the two numbers of the second pupil is larger by 0.3, the other smaller.",
+            ),
+        ),
+    ),
+    Choice(
+        id="7.3",
+        title="A sentence about sleep",
+        ask=(
+            "Two hundred nurses report their hours of sleep before each of five shifts and take a "
+            "test of attention after it. The model has both parts of sleep. Errors change by -0.9 "
+            "(SE 0.1) for an hour above the nurse's own mean, and by 0.1 (SE 0.3) for an hour of "
+            "that mean. Which sentence may be written?"
+        ),
+        options={
+            "short night": (
+                "After a night one hour shorter than usual for her, a nurse makes about 0.9 errors "
+                "more"
+            ),
+            "short sleepers": (
+                "Nurses who usually sleep one hour less than others make about 0.9 errors more"
+            ),
+            "no effect": "How long a nurse usually sleeps has no effect on her errors",
+            "on average": "Taken together, an hour of sleep changes errors by about -0.4",
+        },
+        answer=lambda: "short night",
+        hint="Ask of each sentence: are two nights of one nurse compared, or two nurses?",
+        praise="It compares two nights of one nurse, and -0.9 is the slope within.",
+        solution=lambda right: (
+            f"{right!r}. -0.9 compares nights of one nurse. About two nurses the data say little: "
+            "0.1 with an SE of 0.3 leaves room for half an error either way."
+        ),
+        misconceptions=(
+            Misconception(
+                "slope within read as one between",
+                "short sleepers",
+                "That compares two nurses. Which of the two slopes is theirs?",
             ),
             Misconception(
-                "contextual effect turned round",
-                lambda: -_context(),
-                "The size is right. Which pupil does better, given these slopes?",
+                "no evidence taken for no effect",
+                "no effect",
+                "The SE is 0.3: slopes from about -0.5 to 0.7 go with the data. Is that none?",
             ),
             Misconception(
-                "blended slope",
-                lambda: _slopes()["blend"],
-                f'That is the slope of "{BLEND}", which takes one slope for both.',
+                "two slopes averaged",
+                "on average",
+                "The mean of the answers to two questions answers neither.",
             ),
         ),
     ),
     Number(
-        id="7.3",
-        title="Repair an aggregated slope",
+        id="7.4",
+        title="Repair: centred about the wrong mean",
         ask=(
-            "A report takes the means of the 160 schools, finds a slope of 5.91 of mathematics on "
-            "ses, and tells parents: of two pupils in one school, one unit of ses apart, the "
-            "better-off scores 5.91 points more. Which slope belongs into that sentence?"
+            "A report wants the effect of the `floor` (0 basement, 1 ground floor) on log radon "
+            "between houses of the *same* county. It subtracts the mean of all 919 houses from "
+            '`floor` and fits "log_radon ~ floor_centred + (1 | county)" to `radon`. Repair it: '
+            "what is the slope within counties?"
         ),
-        tolerance=0.01,
-        unit="points",
-        answer=lambda: _slopes()["within"],
-        hint="The sentence compares pupils of one school: take ses as a deviation from its mean.",
-        praise="Less than half of the report's figure. Schools are not pupils.",
+        tolerance=0.0005,
+        answer=lambda: _houses()["within"],
+        hint='ml.within_between(radon, "floor", "county") subtracts each county\'s own mean.',
+        praise=(
+            "Subtracting one number from all moves the axis and no slope. Subtracting each "
+            "county's own mean removes what differs between counties."
+        ),
         solution=lambda right: (
-            'hsb = ml.within_between(hsb, "ses", "school"); '
-            f'ml.lmm("{BOTH}", hsb).fixef["ses_dev"] gives {right:.2f}. The slope of the means, '
-            f"{_slopes()['aggregated']:.2f}, is about schools: to read it as one of pupils is "
-            "the ecological fallacy."
+            'radon = ml.within_between(radon, "floor", "county"); '
+            f'ml.lmm("{HOUSES}", radon).fixef["floor_dev"] gives {right:.3f}. The report\'s '
+            f"{_houses()['blend']:.3f} is a blend with the slope between, "
+            f"{_houses()['between']:.3f}."
         ),
         misconceptions=(
             Misconception(
-                "aggregated slope kept",
-                lambda: _slopes()["aggregated"],
-                "That is the report's own figure, a slope of schools.",
+                "blended slope kept",
+                lambda: _houses()["blend"],
+                "That is the report's own slope: centring about the mean of all changes no slope.",
             ),
             Misconception(
                 "slope between",
-                lambda: _slopes()["between"],
-                "That is again a slope of schools; only their sizes are allowed for.",
+                lambda: _houses()["between"],
+                "That is the slope between counties: those with many houses without a basement "
+                "against others.",
             ),
             Misconception(
-                "blended slope",
-                lambda: _slopes()["blend"],
-                "That is the random intercept's slope: mostly within, a little between. Separate "
-                "the two.",
+                "counties ignored",
+                lambda: _houses()["naive"],
+                "That is one regression through all houses. It mixes both slopes.",
             ),
             Misconception(
-                "schools ignored",
-                lambda: _slopes()["naive"],
-                "That is one regression through all pupils. It still mixes both slopes.",
-            ),
-            Misconception(
-                "contextual effect",
-                _context,
-                "That compares pupils of different schools at the same ses.",
+                "aggregated slope",
+                lambda: _houses()["aggregated"],
+                "That is a slope of 85 counties' means, and not of houses.",
             ),
         ),
     ),
