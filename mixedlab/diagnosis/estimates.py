@@ -13,8 +13,7 @@ from numpy.typing import NDArray
 
 from mixedlab.diagnosis.finding import Finding
 from mixedlab.diagnosis.suggestions import column_of, uncorrelated
-from mixedlab.engine.layout import lower_triangle
-from mixedlab.engine.terms import RandomTerm
+from mixedlab.engine.terms import RandomTerm, lower_triangle
 from mixedlab.errors import listed
 from mixedlab.inference.contract import MixedModel, answers
 

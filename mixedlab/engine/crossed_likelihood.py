@@ -20,11 +20,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from mixedlab.engine.elimination import row_variances
 from mixedlab.engine.families import Family
 from mixedlab.engine.integrated_likelihood import IntegratedLikelihood
-from mixedlab.engine.inverse import row_variances
-from mixedlab.engine.layout import Layout
-from mixedlab.engine.terms import RandomTerm
+from mixedlab.engine.terms import Layout, RandomTerm
 from mixedlab.engine.weighted_system import WeightedFactor, WeightedSystem
 
 Array = NDArray[np.float64]

@@ -74,9 +74,6 @@ class Entries:
         self.level, self.column = level, column
         self.n_levels, self.n_columns = n_levels, n_columns
         self.dense: list[_DenseRows] = []
-        if not level.size:
-            self.a = self.b = self.itself = self.target = level
-            return
         counts = np.bincount(level, minlength=n_levels)
         square = square_of[column]
         crossed = np.bincount(level, square >= 0, n_levels)

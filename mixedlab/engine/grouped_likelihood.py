@@ -19,13 +19,13 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from mixedlab.engine import blocks, layout
+from mixedlab.engine import blocks
 from mixedlab.engine.blocks import factor, log_det, solve
 from mixedlab.engine.families import Family
 from mixedlab.engine.groups import Groups
 from mixedlab.engine.integrated_likelihood import IntegratedLikelihood, NodeSums
 from mixedlab.engine.quadrature import product_rule
-from mixedlab.engine.terms import RandomTerm
+from mixedlab.engine.terms import Factor, RandomTerm
 
 Array = NDArray[np.float64]
 
@@ -114,7 +114,7 @@ class Design:
 
     Attributes
     ----------
-    factor : layout.Factor
+    factor : Factor
         Where theta's entries lie in Lambda.
     groups : Groups
     Z : list of (n, ...) arrays, or None for a column of ones
@@ -122,7 +122,7 @@ class Design:
         How many groups each one stands for.
     """
 
-    factor: layout.Factor
+    factor: Factor
     groups: Groups
     Z: list[Array | None]
     copies: Array | None = None

@@ -47,8 +47,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mixedlab.engine.families import Family
-from mixedlab.engine.layout import Layout
-from mixedlab.engine.terms import RandomTerm
+from mixedlab.engine.terms import Layout, RandomTerm
 
 Array = NDArray[np.float64]
 

@@ -60,6 +60,11 @@ class Levels:
     where: slice
     entries: Entries | None = None
 
+    @property
+    def linked(self) -> bool:
+        """Whether a level meets any later column; if none does, there are no ``entries``."""
+        return self.where.stop > self.where.start
+
     def factor_at(self, flat: Array, lambdas: list[Array]) -> FactoredLevels:
         """Factor ``I + Lambda'A Lambda`` at the products in ``flat``; nan where not positive."""
         q, J, Lambda = self.q, self.J, lambdas[self.factor]
@@ -72,7 +77,8 @@ class Levels:
         P = solve_lower(L, np.repeat(Lambda.T[:, :, None], J, axis=2))
         B = flat[self.where].reshape(q, -1).copy()
         W_A = np.einsum("kmj,mnj->knj", P, A)
-        return FactoredLevels(self, Lambda, L, self.entries.apply(P, B), A, B, P, W_A)
+        W_B = self.entries.apply(P, B) if self.linked else B
+        return FactoredLevels(self, Lambda, L, W_B, A, B, P, W_A)
 
 
 @dataclass(frozen=True)
@@ -93,7 +99,7 @@ class OrthogonalLevels(Levels):
         L = cholesky(identity_plus_square(np.matmul(Lambda.T, self.U)))
         W_U = solve_lower(L, self.U.copy())
         W_B = self.b
-        if W_B.size:
+        if self.linked:
             half = np.eye(self.q)[:, :, None].repeat(self.J, axis=2)
             W_B = self.entries.apply(solve_lower(L, half), self.b)
         return FactoredOrthogonal(self, Lambda, L, W_B, W_U)
@@ -132,7 +138,8 @@ class FactoredLevels(_Factored):
 
     def add_to(self, flat: Array) -> None:
         """Take ``W_B'W_B`` out of the later products."""
-        self.levels.entries.add_squares(flat, self.W_B, -1.0)
+        if self.levels.linked:
+            self.levels.entries.add_squares(flat, self.W_B, -1.0)
 
     def whiten(self, G: Array) -> Array:
         """``P G`` for G (c, q, J)."""
@@ -140,7 +147,7 @@ class FactoredLevels(_Factored):
 
     def spread(self, W: Array, left: Array) -> None:
         """Take ``W_B'W`` out of the later products of columns."""
-        for to, w in zip(left, W, strict=True):
+        for to, w in zip(left, W, strict=True) if self.levels.linked else ():
             to -= self.levels.entries.by_column(self.W_B, w)
 
     def inner(self, W: Array, other: Array) -> Array:
@@ -150,7 +157,7 @@ class FactoredLevels(_Factored):
     def back(self, G: Array, W: Array, mix: Array, effects: Array, scores: Array) -> None:
         """Fill in this block's part of the effects and of ``Z'V^-1 M``; both (c, n_columns)."""
         G, W = _mixed(mix, G), _mixed(mix, W)
-        for c, later in enumerate(effects) if self.W_B.size else ():
+        for c, later in enumerate(effects) if self.levels.linked else ():
             W[c] -= self.levels.entries.by_level(self.W_B, later)
             G[c] -= self.levels.entries.by_level(self.B, later)
         own = np.einsum("kmj,ckj->cmj", self.P, W)
@@ -185,7 +192,7 @@ class FactoredOrthogonal(_Factored):
 
     def add_to(self, flat: Array) -> None:
         """Add ``W_b'W_b`` to the later products outside the span of this factor."""
-        if self.W_B.size:
+        if self.levels.linked:
             squares = self.levels.squares
             if squares is not None:
                 squares = self.levels.entries.per_pair(self.L[0, 0] ** -2) * squares
@@ -197,7 +204,7 @@ class FactoredOrthogonal(_Factored):
 
     def spread(self, W: Array, left: Array) -> None:
         """Add ``W_b'W`` to the later products of columns."""
-        for to, w in zip(left, W, strict=True) if self.W_B.size else ():
+        for to, w in zip(left, W, strict=True) if self.levels.linked else ():
             to += self.levels.entries.by_column(self.W_B, w)
 
     def inner(self, W: Array, other: Array) -> Array:
@@ -207,14 +214,14 @@ class FactoredOrthogonal(_Factored):
     def whitened(self, d: Array) -> Array:
         """`whiten` of the columns ``Z d``, d (c, n_columns)."""
         W = np.einsum("mij,cij->cmj", self.W_U, self.own(d))
-        for c, of_later in enumerate(d) if self.W_B.size else ():
+        for c, of_later in enumerate(d) if self.levels.linked else ():
             W[c] += self.levels.entries.by_level(self.W_B, of_later)
         return W
 
     def back(self, G: Array, W: Array, mix: Array, effects: Array, scores: Array) -> None:
         """Fill in this block's part of the effects and of ``Z'V^-1 M``; both (c, n_columns)."""
         W = _mixed(mix, W)
-        for c, later in enumerate(effects) if self.W_B.size else ():
+        for c, later in enumerate(effects) if self.levels.linked else ():
             W[c] -= self.levels.entries.by_level(self.W_B, later)
         g = np.einsum("mij,cmj->cij", self.W_U, W)
         self.put(g, scores)
@@ -227,7 +234,7 @@ class FactoredOrthogonal(_Factored):
     def cross_squares(self) -> Array | None:
         """``h h`` at the pairs of entries, for one coefficient."""
         squares = self.levels.squares
-        if squares is not None and self.W_B.size:
+        if squares is not None and self.levels.linked:
             squares = self.levels.entries.per_pair((self.W_U / self.L)[0, 0] ** 2) * squares
         return squares
 

@@ -14,9 +14,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from mixedlab.engine import blocks
-from mixedlab.engine.layout import Layout
-from mixedlab.engine.scaling import orthonormal_basis, term_basis
-from mixedlab.engine.terms import RandomTerm
+from mixedlab.engine.blocks import orthonormal_basis, term_basis
+from mixedlab.engine.terms import Layout, RandomTerm
 from mixedlab.errors import DataError
 
 Array = NDArray[np.float64]

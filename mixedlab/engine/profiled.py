@@ -9,9 +9,9 @@ and ``r^2 = (y - X beta)' V^-1 (y - X beta)`` at its minimum over ``beta``,
 with ``nu = n`` and without the term in brackets for ML, ``nu = n - p`` and with it for REML
 (Bates, Maechler, Bolker & Walker, 2015, J. Stat. Softw. 67(1), eqs. 34 and 41).
 
-`system` finds ``log|V|`` and r^2 and what their derivatives need; `frames` has the derivatives in
-Lambda. At ``Lambda = 0`` the gradient vanishes always; the derivative Q in ``T = Lambda Lambda'``
-tells whether 0 is a minimum there: it is if Q has no negative eigenvalue.
+`system` finds ``log|V|`` and r^2 and what their derivatives need; `optimise` has the derivatives
+in Lambda. At ``Lambda = 0`` the gradient vanishes always; the derivative Q in
+``T = Lambda Lambda'`` tells whether 0 is a minimum there: it is if Q has no negative eigenvalue.
 
 Columns are brought to a common scale first: ``X`` to orthonormal columns, each term's ``Z`` to
 uncorrelated columns of unit mean square (by a lower triangular change of basis, under which Lambda
@@ -27,12 +27,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from mixedlab.engine.frames import Point, derivatives, framed, lower_factor
-from mixedlab.engine.layout import Layout
-from mixedlab.engine.optimise import Minimum, minimise
-from mixedlab.engine.scaling import orthonormal_basis, term_basis
+from mixedlab.engine.blocks import orthonormal_basis, term_basis
+from mixedlab.engine.optimise import Minimum, Point, derivatives, framed, lower_factor, minimise
 from mixedlab.engine.system import RandomEffects, Reduced, Score
-from mixedlab.engine.terms import RandomTerm
+from mixedlab.engine.terms import Layout, RandomTerm
 from mixedlab.errors import DataError
 
 Array = NDArray[np.float64]

@@ -15,7 +15,7 @@ each connected set of columns. Each block type factors itself, carries columns o
 (`levels`, `square`; `elimination` says which is which). When all factors are in,
 ``[X y]'V^-1[X y]`` is left. The way back gives, for ``M = [X y] mix``, the effects ``T Z'V^-1 M``
 and the scores ``Z'V^-1 M``, last block first. The gradient needs parts of the inverse too: see
-`mixedlab.engine.inverse`.
+`mixedlab.engine.elimination`.
 """
 
 from __future__ import annotations
@@ -28,11 +28,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mixedlab.engine.blocks import gram, orthogonalise, remove
-from mixedlab.engine.elimination import Elimination
-from mixedlab.engine.inverse import Block, selected_inverse
-from mixedlab.engine.layout import Factor
+from mixedlab.engine.elimination import Block, Elimination, selected_inverse
 from mixedlab.engine.levels import Levels, OrthogonalLevels
 from mixedlab.engine.square import Square
+from mixedlab.engine.terms import Factor
 
 Array = NDArray[np.float64]
 # With more rows than this, columns of Z that span them all are not looked for.
@@ -351,8 +350,10 @@ class RandomEffects:
             B = flat[stage.where].reshape(stage.q, -1)
             for x, to in zip(d, out, strict=True):
                 own = x[stage.columns].reshape(stage.q, stage.J)
-                to += stage.entries.by_column(B, own)
-                sums = stage.entries.by_level(B, x)
+                sums = np.zeros((stage.q, stage.J))
+                if stage.linked:
+                    to += stage.entries.by_column(B, own)
+                    sums += stage.entries.by_level(B, x)
                 for k in range(stage.q):
                     for m in range(k + 1):  # the lower triangle is kept
                         sums[k] += A[k, m] * own[m]

@@ -23,10 +23,12 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from mixedlab.engine.elimination import Elimination
 from mixedlab.engine.system import RandomEffects, Reduced
 from mixedlab.errors import DataError
 
 Array = NDArray[np.float64]
+Index = NDArray[np.intp]
 
 # A dense matrix of this many later columns takes 130 MB.
 _LARGEST = 4_000
@@ -93,9 +95,9 @@ class _Part:
         self,
         system: RandomEffects,
         at: Reduced,
-        columns: NDArray[np.intp],
+        columns: Index,
         A: Array,
-        levels: NDArray[np.intp],
+        levels: Index,
         H: list,
     ) -> None:
         plan = system.plan
@@ -171,7 +173,7 @@ def _parts(system: RandomEffects, at: Reduced) -> Iterator[_Part]:
     ones = np.ones(entries.level.size)
     graph = coo_array((ones, (ends[0], J + ends[1])), shape=(J + N, J + N))
     label = connected_components(graph, directed=False)[1]
-    A = coo_array(plan.later_products(system.products_given_first(block)), shape=(N, N)).tocsr()
+    A = coo_array(later_products(plan, system.products_given_first(block)), shape=(N, N)).tocsr()
     H = [coo_array((h, ends), shape=(J, N)).tocsr() for h in block.cross()]
     of_level, of_column = label[:J], label[J:]
     levels, later = np.argsort(of_level, kind="stable"), np.arange(first.columns.stop, N)
@@ -188,3 +190,32 @@ def _parts(system: RandomEffects, at: Reduced) -> Iterator[_Part]:
         mine = np.sort(levels[slice(*ends)])
         dense = A[columns][:, columns].toarray()
         yield _Part(system, at, columns, dense, mine, [h[mine][:, columns] for h in H])
+
+
+def later_products(plan: Elimination, flat: Array) -> tuple[Array, tuple[Index, Index]]:
+    """The products in ``flat`` of the columns after the first factor's, and their row and column.
+
+    Both triangles, in the form that a sparse matrix takes.
+    """
+    rows, cols, values = [], [], []
+
+    def put(i: Index, j: Index, value: Array, both: bool) -> None:
+        for one, other in ((i, j), (j, i)) if both else ((i, j),):
+            rows.append(one)
+            cols.append(other)
+            values.append(value)
+
+    for stage in plan.stages[1:]:
+        A = flat[stage.blocks].reshape(stage.q, stage.q, stage.J)
+        B = flat[stage.where].reshape(stage.q, -1)
+        columns = np.arange(plan.n_columns)[stage.columns].reshape(stage.q, stage.J)
+        for k, at in enumerate(columns):
+            for m in range(k + 1):
+                put(at, columns[m], A[k, m], k != m)
+            if stage.linked:
+                put(at[stage.entries.level], stage.entries.column, B[k], True)
+    for square in plan.squares:
+        i, j = np.repeat(square.columns, square.size), np.tile(square.columns, square.size)
+        lower = square.of(flat)
+        put(i, j, (np.tril(lower) + np.tril(lower, -1).T).ravel(), False)
+    return np.concatenate(values), (np.concatenate(rows), np.concatenate(cols))

@@ -14,11 +14,9 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from mixedlab.engine.elimination import Elimination
-from mixedlab.engine.inverse import Block, covariance_times, selected_inverse
-from mixedlab.engine.layout import Layout
+from mixedlab.engine.elimination import Block, Elimination, covariance_times, selected_inverse
 from mixedlab.engine.system import factor_blocks
-from mixedlab.engine.terms import RandomTerm
+from mixedlab.engine.terms import Layout, RandomTerm
 
 Array = NDArray[np.float64]
 

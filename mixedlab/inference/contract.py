@@ -39,7 +39,7 @@ from mixedlab.inference.values import Combination, Likelihood, Moments, Paramete
 if TYPE_CHECKING:
     from mixedlab.data.design import Design
     from mixedlab.engine.families import Family
-    from mixedlab.engine.layout import Layout
+    from mixedlab.engine.terms import Layout
     from mixedlab.inference.curvature import Curvature
     from mixedlab.inference.row_covariance import RowCovariance
 

@@ -20,9 +20,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mixedlab.engine.inverse import row_variances
-from mixedlab.engine.layout import lower_triangle
-from mixedlab.engine.terms import RandomTerm
+from mixedlab.engine.elimination import row_variances
+from mixedlab.engine.terms import RandomTerm, lower_triangle
 from mixedlab.engine.traces import Direction, directions, traces
 
 Array = NDArray[np.float64]

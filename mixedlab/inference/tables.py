@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mixedlab.engine.layout import lower_triangle
-from mixedlab.engine.terms import RandomTerm
+from mixedlab.engine.terms import RandomTerm, lower_triangle
 from mixedlab.errors import MixedlabError
 
 if TYPE_CHECKING:

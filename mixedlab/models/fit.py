@@ -18,8 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from mixedlab.engine.families import Family
 from mixedlab.engine.families import family as family_named
-from mixedlab.engine.layout import Layout
-from mixedlab.engine.terms import RandomTerm
+from mixedlab.engine.terms import Layout, RandomTerm
 from mixedlab.inference.contract import Kind, Likelihood, Moments, Parameter, Rows
 from mixedlab.inference.questions import Questions
 from mixedlab.inference.reporting import Summary

@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from mixedlab.engine.terms import RandomTerm
+from mixedlab.engine.terms import RandomTerm, check_parameters
+from mixedlab.errors import DataError
 from mixedlab.models.checks import column, matrix, random_term
-from mixedlab.models.linear_fit import LinearFit
-from mixedlab.models.linear_specification import Specification, check
-from mixedlab.models.residual import ResidualStructure, structure_from
+from mixedlab.models.linear_fit import LinearFit, Specification
+from mixedlab.models.residual import ResidualStructure, refuse_mixing, structure_from
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -169,5 +169,27 @@ def fit_linear(
 
 def _fitted(model: Specification, start: ArrayLike | None = None) -> LinearFit:
     """The fit of a model whose arrays are known to be sound."""
-    check(model)
+    _check(model)
     return LinearFit.at(model, model.minimise(start))
+
+
+def _check(model: Specification) -> None:
+    """Raise, in words, where these data cannot identify the model."""
+    X, weights, terms, residual = model.X, model.weights, model.terms, model.residual
+    n, p = X.shape
+    if n <= p:
+        raise DataError(f"There are {p} fixed effects but only {n} rows: leave some out.")
+    if weights is not None and not (weights > 0).all():
+        row = int(np.flatnonzero(weights <= 0)[0])
+        raise DataError(f"Weights must be positive; row {row} has {weights[row]:g}.")
+    if residual is not None:
+        refuse_mixing(residual, terms)
+    elif not terms:
+        raise DataError("There is no random term: give at least one, or fit by least squares.")
+    for term in terms:
+        if term.n_levels >= n:
+            raise DataError(
+                f"The grouping factor {term.group!r} has one row for each level: its variance "
+                "cannot be told from the residual's. Use a coarser factor or drop the term."
+            )
+    check_parameters(terms, n)

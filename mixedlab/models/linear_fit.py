@@ -1,4 +1,8 @@
-"""A fitted linear mixed model: what it has beyond every mixed fit."""
+"""A linear mixed model: its data and structure, where its criterion is least, and its fit.
+
+The likelihood and its derivatives in theta are in `mixedlab.engine.profiled`; the parameters phi of
+a residual structure are chosen outside of it, each phi with its own best theta.
+"""
 
 from __future__ import annotations
 
@@ -11,17 +15,18 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from mixedlab.engine.many_linear import many_linear
+from mixedlab.engine.optimise import Minimum
 from mixedlab.engine.profiled import Evaluation, ProfiledDeviance
+from mixedlab.engine.terms import RandomTerm
 from mixedlab.inference.contract import Held, Likelihood, Parameter, Rows
 from mixedlab.inference.curvature import Curvature
 from mixedlab.inference.row_covariance import RowCovariance
 from mixedlab.models.checks import column
 from mixedlab.models.fit import MixedFit
 from mixedlab.models.linear_held import CoefficientHeld, VarianceHeld
-from mixedlab.models.linear_specification import Optimum, Specification
 from mixedlab.models.parameters import State, joint_covariance
 from mixedlab.models.refits import Together, one_factor
-from mixedlab.models.residual import ResidualStructure
+from mixedlab.models.residual import UNANSWERED, ResidualStructure
 
 Array = NDArray[np.float64]
 
@@ -30,20 +35,99 @@ _MARGINAL = (
     "marginal and conditional at once."
 )
 _NO_REML = "Kenward-Roger needs a REML fit: fit the model with reml=True."
-_STRUCTURE = "There is no {} for a model with a residual structure. {}"
-_OF_STRUCTURES = {
-    question: _STRUCTURE.format(what, remedy).strip()
-    for question, what, remedy in (
-        ("confidence interval of a prediction", "interval of a prediction", ""),
-        ("prediction interval", "interval of a prediction", ""),
-        ("profile interval", "profile interval", "Use method='wald' or 'bootstrap'."),
-        ("satterthwaite", "df='satterthwaite'", "Use df='wald'."),
-        ("kenward-roger", "df='kenward-roger'", "Use df='wald'."),
-        ("intraclass correlation", "intraclass correlation", ""),
-        ("R squared", "R squared", ""),
-        ("conditional AIC", "conditional AIC", ""),
-    )
-}
+
+
+@dataclass(frozen=True)
+class Optimum:
+    """Where the criterion is least.
+
+    Attributes
+    ----------
+    problem : ProfiledDeviance
+        The criterion as a function of theta, at these ``phi``.
+    found : Minimum
+        Its minimum over theta, on the engine's internal scale.
+    phi : ndarray
+        Parameters of the residual structure.
+    """
+
+    problem: ProfiledDeviance
+    found: Minimum[Array, Evaluation]
+    phi: Array
+
+
+@dataclass(frozen=True)
+class Specification:
+    """The data and structure of a model, before and apart from its fit."""
+
+    y: Array
+    X: Array
+    terms: tuple[RandomTerm, ...]
+    reml: bool
+    weights: Array | None
+    offset: Array | None
+    names: tuple[str, ...]
+    residual: ResidualStructure | None
+
+    def minimise(self, start: ArrayLike | None = None) -> Optimum:
+        """Minimise the criterion, from ``start`` in the data's units or a moment estimate."""
+        phi = np.zeros(0) if self.residual is None else self.best_residual()
+        problem = self.problem(phi)
+        first = None if start is None else problem.from_user(np.asarray(start, dtype=float))
+        return Optimum(problem, problem.minimise(first), phi)
+
+    def minimise_from(self, problem: ProfiledDeviance, first: Array | None) -> Optimum:
+        """Minimise for this response what ``problem`` is for another one of the same model.
+
+        ``first`` is the internal theta to start from.
+        """
+        if self.residual is not None:
+            return self.minimise()
+        own = problem.with_response(self.y if self.offset is None else self.y - self.offset)
+        return Optimum(own, own.minimise(first), np.zeros(0))
+
+    def problem(self, phi: Array) -> ProfiledDeviance:
+        """The deviance over theta, at these parameters of the residual structure."""
+        y = self.y if self.offset is None else self.y - self.offset
+        if self.residual is None:
+            return ProfiledDeviance(
+                y, self.X, self.terms, reml=self.reml, weights=self.weights, names=self.names
+            )
+        root = np.ones(y.size) if self.weights is None else np.sqrt(self.weights)
+
+        def white(rows: Array) -> Array:
+            return self.residual.whiten(rows * root[:, None], phi)
+
+        return ProfiledDeviance(
+            white(y[:, None])[:, 0],
+            white(self.X),
+            [replace(term, Z=white(term.Z)) for term in self.terms],
+            reml=self.reml,
+            names=self.names,
+            logdet_residual=self.residual.logdet(phi) - 2.0 * float(np.sum(np.log(root))),
+        )
+
+    def best_residual(self) -> Array:
+        """Parameters of the residual structure that minimise the profiled criterion."""
+        from scipy.optimize import minimize
+
+        theta: list[Array | None] = [None]
+
+        def criterion(phi: Array) -> float:
+            problem = self.problem(phi)
+            start = None if theta[0] is None else problem.from_user(theta[0])
+            found = problem.minimise(start)
+            theta[0] = problem.to_user(found.x)
+            return found.at.value
+
+        def slope(phi: Array) -> Array:
+            steps = 1e-4 * np.eye(phi.size)
+            return np.array([criterion(phi + s) - criterion(phi - s) for s in steps]) / 2e-4
+
+        found = minimize(
+            criterion, np.zeros(self.residual.n_params), jac=slope, options={"gtol": 1e-4}
+        )
+        return found.x
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
@@ -216,7 +300,7 @@ class LinearFit(MixedFit):
         """Questions that this fit does not answer, each with the reason."""
         out = {"marginal coefficients": _MARGINAL}
         if self.residual is not None:
-            return out | _OF_STRUCTURES
+            return out | UNANSWERED
         return out if self.reml else out | {"kenward-roger": _NO_REML}
 
     @property

@@ -17,9 +17,8 @@ from numpy.typing import NDArray
 
 from mixedlab.engine.families import Family
 from mixedlab.engine.integrated_likelihood import Evaluation
-from mixedlab.engine.layout import Layout, lower_triangle
 from mixedlab.engine.quasi_newton import covariance
-from mixedlab.engine.terms import RandomTerm
+from mixedlab.engine.terms import Layout, RandomTerm, lower_triangle
 
 Array = NDArray[np.float64]
 

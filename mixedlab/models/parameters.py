@@ -12,8 +12,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from mixedlab.engine.layout import lower_triangle
-from mixedlab.engine.terms import RandomTerm
+from mixedlab.engine.terms import RandomTerm, lower_triangle
 from mixedlab.inference.contract import Parameter
 
 Array = NDArray[np.float64]

@@ -37,6 +37,21 @@ if TYPE_CHECKING:
 Array = NDArray[np.float64]
 Index = NDArray[np.intp]
 
+_STRUCTURE = "There is no {} for a model with a residual structure. {}"
+UNANSWERED = {
+    question: _STRUCTURE.format(what, remedy).strip()
+    for question, what, remedy in (
+        ("confidence interval of a prediction", "interval of a prediction", ""),
+        ("prediction interval", "interval of a prediction", ""),
+        ("profile interval", "profile interval", "Use method='wald' or 'bootstrap'."),
+        ("satterthwaite", "df='satterthwaite'", "Use df='wald'."),
+        ("kenward-roger", "df='kenward-roger'", "Use df='wald'."),
+        ("intraclass correlation", "intraclass correlation", ""),
+        ("R squared", "R squared", ""),
+        ("conditional AIC", "conditional AIC", ""),
+    )
+}
+
 
 @dataclass(frozen=True, eq=False)
 class ResidualStructure(ABC):

@@ -2,8 +2,7 @@
 
 import numpy as np
 
-from mixedlab.engine.layout import Layout
-from mixedlab.engine.terms import RandomTerm
+from mixedlab.engine.terms import Layout, RandomTerm
 
 
 def columns(seed=0, n=60):

@@ -5,6 +5,7 @@ import pytest
 
 from mixedlab.engine import entries as module
 from mixedlab.engine.elimination import Elimination
+from mixedlab.engine.traces import later_products
 from tests.engine.dense_columns import columns
 
 
@@ -46,7 +47,7 @@ def test_squares_and_sandwiches(stage):
     dense = full(plan, stage, B)
     flat = np.zeros(plan.flat_size)
     stage.entries.add_squares(flat, B)
-    values, (rows, cols) = plan.later_products(flat)
+    values, (rows, cols) = later_products(plan, flat)
     found = np.zeros((plan.n_columns,) * 2)
     found[rows, cols] = values
     np.testing.assert_allclose(found, np.einsum("kjc,kjd->cd", dense, dense), atol=1e-12)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
-from mixedlab.engine.optimise import minimise
+from mixedlab.engine.optimise import framed, lower_factor, minimise
 
 
 @dataclass
@@ -74,3 +74,22 @@ def test_a_point_may_choose_its_own_coordinates():
 
     found = minimise(turned, (np.array([-1.2, 1.0]), np.eye(2)), move)
     np.testing.assert_allclose(found.x[0], 1.0, atol=1e-5)
+
+
+def test_lower_factor_keeps_the_covariance():
+    half = np.random.default_rng(0).normal(size=(3, 3))
+    L = lower_factor(half)
+    np.testing.assert_allclose(L @ L.T, half @ half.T)
+    assert (np.triu(L, 1) == 0).all()
+    assert (np.diag(L) >= 0).all()
+
+
+def test_a_frame_is_of_eigenvectors_largest_first():
+    half = np.random.default_rng(1).normal(size=(3, 3))
+    F, L = framed(half)
+    np.testing.assert_allclose(F @ L @ L.T @ F.T, half @ half.T)
+    np.testing.assert_allclose(F.T @ F, np.eye(3), atol=1e-12)
+    sd = np.diag(L)
+    assert (np.diff(sd) <= 0).all()
+    again, same = framed(L, F)
+    np.testing.assert_allclose(again @ same @ same.T @ again.T, half @ half.T)

@@ -6,10 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mixedlab.engine import ordering
-from mixedlab.engine.inverse import covariance_times
-from mixedlab.engine.layout import Layout
+from mixedlab.engine.elimination import covariance_times
 from mixedlab.engine.system import RandomEffects
-from mixedlab.engine.terms import RandomTerm
+from mixedlab.engine.terms import Layout, RandomTerm
 from tests.engine.dense_columns import columns, whole
 
 

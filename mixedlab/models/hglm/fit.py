@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from mixedlab.engine.families import Family
-from mixedlab.engine.layout import Layout
+from mixedlab.engine.terms import Layout
 from mixedlab.errors import DataError, MixedlabError
 from mixedlab.inference.contract import Combination, Likelihood, Moments, Parameter, Rows
 from mixedlab.inference.reporting import Summary
