@@ -13,6 +13,14 @@ eigenvectors and has eigenvalues ``max(d_k - sigma^2, 0)``; directions in which 
 no more than noise does (``d_k < sigma^2``) are pooled with the residuals into ``sigma^2``. So the
 variance between groups is the variance of their own coefficients, less what noise explains.
 
+**Balanced, intercept alone.** The mean squares between groups, MSB, and within them, MSW, have the
+expectations ``sigma^2 + n sigma_b^2`` and ``sigma^2``. REML's estimates set both to what was seen:
+
+.. math:: \\hat\\sigma^2 = MSW, \\qquad \\hat\\sigma_b^2 = (MSB - MSW) / n,
+
+and where that is negative the peak lies at the wall, ``sigma_b^2 = 0``, and all rows share one
+variance. ML divides the sum of squares between by J and not by J - 1, so it meets the wall sooner.
+
 One slope and a random intercept, for any x, needs the sums of squares within groups (W) and
 between them (B) alone: with ``lambda = sigma^2 / (sigma^2 + n sigma_b^2)`` in (0, 1] the slope is
 
@@ -109,6 +117,78 @@ def random_coefficients(y: Array, Z: Array) -> RandomCoefficients:
         criterion=float(criterion),
         blup=(centre + away @ keep) @ inverse.T,
     )
+
+
+@dataclass(frozen=True)
+class BalancedOneWay:
+    """A fit of ``y ~ 1 + (1 | group)`` to groups of equal size, or many such fits.
+
+    Attributes
+    ----------
+    n_groups, n_rows : int
+        Groups, and rows in each.
+    between, within : float or ndarray
+        Mean squares; arrays where many data sets were given.
+    reml : bool
+    """
+
+    n_groups: int
+    n_rows: int
+    between: float | Array
+    within: float | Array
+    reml: bool
+
+    @property
+    def _excess(self) -> float | Array:
+        """The variance between groups, n times, before the wall at 0."""
+        return self.between * (1 if self.reml else 1 - 1 / self.n_groups) - self.within
+
+    @property
+    def var_group(self) -> float | Array:
+        """Variance between groups."""
+        return np.maximum(self._excess, 0) / self.n_rows
+
+    @property
+    def var_rows(self) -> float | Array:
+        """Variance within groups: of all rows together where the groups' is 0."""
+        J, n = self.n_groups, self.n_rows
+        total = (J - 1) * self.between + J * (n - 1) * self.within
+        return np.where(self._excess > 0, self.within, total / (J * n - self.reml))
+
+    @property
+    def icc(self) -> float | Array:
+        """Share of the variance that lies between groups."""
+        return self.var_group / (self.var_group + self.var_rows)
+
+    @property
+    def keep(self) -> float | Array:
+        """Share of its distance from the mean of all that a group's mean keeps."""
+        return self.n_rows * self.var_group / (self.n_rows * self.var_group + self.var_rows)
+
+    @property
+    def pair_correlation(self) -> float | Array:
+        """Correlation of all pairs of rows of one group: the ICC by mean squares, below 0 too."""
+        return (self.between - self.within) / (self.between + (self.n_rows - 1) * self.within)
+
+    def log_likelihood(self, icc: Array) -> Array:
+        """Return the log likelihood of each share between groups, up to a constant.
+
+        It is profiled: the residual variance is the best for that share. ``icc`` has shape (K,)
+        and values below 1; one data set only.
+        """
+        J, n = self.n_groups, self.n_rows
+        spread = 1 + n * icc / (1 - icc)
+        misfit = J * (n - 1) * self.within + (J - 1) * self.between / spread
+        return -((J * n - self.reml) * np.log(misfit) + (J - self.reml) * np.log(spread)) / 2
+
+
+def balanced_one_way(y: Array, *, reml: bool = True) -> BalancedOneWay:
+    """Fit a random intercept alone to responses (J, n), or to many such sets (..., J, n)."""
+    J, n = y.shape[-2:]
+    means = y.mean(axis=-1, keepdims=True)
+    between = n * np.sum((means[..., 0] - y.mean(axis=(-2, -1))[..., None]) ** 2, axis=-1) / (J - 1)
+    within = np.sum((y - means) ** 2, axis=(-2, -1)) / (J * (n - 1))
+    return BalancedOneWay(J, n, between, within, reml)
 
 
 @dataclass(frozen=True)
