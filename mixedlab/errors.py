@@ -4,9 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from difflib import get_close_matches
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike
+
+
+class Separation(Protocol):
+    """Which coefficients have no finite estimate, and in which rows."""
+
+    message: str
 
 
 class MixedlabError(ValueError):
@@ -43,8 +50,30 @@ class DataError(MixedlabError):
     """The data cannot be used with the formula: the message names the column or level."""
 
 
+class PerfectFitError(DataError):
+    """The model reproduces the response exactly: there is no residual variance to estimate."""
+
+
+class SeparationError(DataError):
+    """A coefficient has no finite estimate; ``separation`` says which and where."""
+
+    def __init__(self, separation: Separation):
+        self.separation = separation
+        super().__init__(
+            f"{separation.message} separation='warn' fits all the same: the other coefficients are "
+            "then right, and the size and standard error of this one mean nothing."
+        )
+
+    def __reduce__(self):
+        return type(self), (self.separation,)
+
+
 class DataWarning(UserWarning):
     """Rows or columns were left out; the message counts and names them."""
+
+
+class SeparationWarning(DataWarning):
+    """A model was fitted although a coefficient has no finite estimate."""
 
 
 class LaplaceWarning(UserWarning):

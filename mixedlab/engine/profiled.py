@@ -31,7 +31,7 @@ from mixedlab.engine.blocks import orthonormal_basis, term_basis
 from mixedlab.engine.optimise import Minimum, Point, derivatives, framed, lower_factor, minimise
 from mixedlab.engine.system import RandomEffects, Reduced, Score
 from mixedlab.engine.terms import Layout, RandomTerm
-from mixedlab.errors import DataError
+from mixedlab.errors import PerfectFitError
 
 Array = NDArray[np.float64]
 
@@ -49,10 +49,6 @@ _NO_RESIDUAL = (
     "zero. Is the response constant within groups, or are there as many random effects as rows? "
     "Drop a random term, or fit the table of group means."
 )
-
-
-class PerfectFitError(DataError):
-    """The model reproduces the response exactly: there is no residual variance to estimate."""
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from mixedlab.engine.families import Family
 from mixedlab.engine.families import family as family_named
-from mixedlab.errors import DataError, DataWarning, listed
+from mixedlab.errors import DataError, SeparationError, SeparationWarning, listed
 
 if TYPE_CHECKING:
     from mixedlab.data.design import Design
@@ -39,26 +39,6 @@ REMEDIES = (
     "(penalty='firth'), joining levels, or leaving the covariate out."
 )
 """What helps, whether a fit is refused or made with a warning."""
-FIT_ALL_THE_SAME = (
-    "separation='warn' fits all the same: the other coefficients are then right, and the size and "
-    "standard error of this one mean nothing."
-)
-"""What an error adds."""
-
-
-class SeparationError(DataError):
-    """A coefficient has no finite estimate; ``separation`` says which and where."""
-
-    def __init__(self, separation: Separation) -> None:
-        self.separation = separation
-        super().__init__(f"{separation.message} {FIT_ALL_THE_SAME}")
-
-    def __reduce__(self):
-        return type(self), (self.separation,)
-
-
-class SeparationWarning(DataWarning):
-    """A model was fitted although a coefficient has no finite estimate."""
 
 
 @dataclass(frozen=True)

@@ -19,8 +19,7 @@ from mixedlab.engine.random_families import random_family
 from mixedlab.engine.terms import RandomTerm
 from mixedlab.labs.responses_of_four_kinds import Fits, Fitted, Kind, Sample
 from mixedlab.models.hglm.augmented_system import AugmentedSystem
-from mixedlab.models.hglm.data import HierarchicalData
-from mixedlab.models.hglm.estimates import predictor
+from mixedlab.models.hglm.data import HierarchicalData, predictor
 from mixedlab.models.hglm.h_likelihood import fit_h_likelihood
 from mixedlab.models.hglm.many import many_h_likelihood
 

@@ -24,7 +24,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from mixedlab.engine.families import family as family_named
 from mixedlab.engine.terms import RandomTerm
-from mixedlab.errors import DataError, LaplaceWarning
+from mixedlab.errors import LaplaceWarning, SeparationError
 from mixedlab.models.generalized_fit import (
     GeneralizedFit,
     OnSeparation,
@@ -163,13 +163,10 @@ def glmm(
             rows=design.rows,
             separation=separation,
         )
-    except DataError as error:
-        found = getattr(error, "separation", None)
-        if found is None:
-            raise
-        from mixedlab.inference.separation import SeparationError, describe
+    except SeparationError as error:
+        from mixedlab.inference.separation import describe
 
-        direction = np.array(found.direction)
+        direction = np.array(error.separation.direction)
         raise SeparationError(describe(direction, design, data, kind)) from None
     return replace(fit, design=design, formula=design.formula)
 

@@ -14,6 +14,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from mixedlab.engine.optimise import lower_factor
 from mixedlab.engine.profiled import Evaluation, ProfiledDeviance
 from mixedlab.engine.quasi_newton import descend, hessian_by_differences, plain
 from mixedlab.inference.contract import LinearModel, Parameter
@@ -98,7 +99,7 @@ class VarianceHeld:
             own = np.empty_like(M)
             own[order] = M / scale[:, None]
             ordered = np.all(order[:-1] < order[1:])
-            lambdas.append(own if ordered else _lower(own))
+            lambdas.append(own if ordered else lower_factor(own))
         s2 = (sigma / problem.y_scale) ** 2
         point = problem(problem.from_user(fit.layout.pack(lambdas)), sigma**2)
         if not np.isfinite(point.value):
@@ -198,13 +199,7 @@ def _residual_sum(point: Evaluation) -> float:
     return float(gram[-1, -1] - cross @ cross)
 
 
-def _lower(half: Array) -> Array:
-    """Lower triangular matrix L, diagonal not negative, with ``L L' = half half'``."""
-    lower = np.linalg.qr(half.T, mode="r").T
-    return lower * np.where(np.diag(lower) < 0, -1.0, 1.0)
-
-
 def _root(T: Array) -> Array:
     """Lower triangular L with ``L L' = T``, for T positive semidefinite."""
     values, vectors = np.linalg.eigh(T)
-    return _lower(vectors * np.sqrt(np.maximum(values, 0.0)))
+    return lower_factor(vectors * np.sqrt(np.maximum(values, 0.0)))

@@ -6,7 +6,7 @@ import pytest
 import mixedlab as ml
 from mixedlab.diagnosis import covariates
 from mixedlab.diagnosis.finding import NotChecked
-from mixedlab.inference.separation import SeparationWarning
+from mixedlab.errors import SeparationWarning
 from tests.diagnosis.tables import HARD, ordinary
 
 

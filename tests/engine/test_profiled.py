@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 
 from mixedlab.engine import entries
-from mixedlab.engine.profiled import PerfectFitError, ProfiledDeviance, lower_factor
+from mixedlab.engine.optimise import lower_factor
+from mixedlab.engine.profiled import ProfiledDeviance
 from mixedlab.engine.terms import RandomTerm
-from mixedlab.errors import DataError
+from mixedlab.errors import DataError, PerfectFitError
 from tests.engine.dense_oracle import Dense, indicator
 
 N = 90

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 import mixedlab as ml
-from mixedlab.inference.separation import SeparationError, SeparationWarning
+from mixedlab.errors import SeparationError, SeparationWarning
 
 
 @pytest.fixture

@@ -11,8 +11,7 @@ from hypothesis import strategies as st
 import mixedlab as ml
 from mixedlab.engine.families import family
 from mixedlab.engine.terms import RandomTerm
-from mixedlab.errors import MixedlabError
-from mixedlab.inference.separation import SeparationError
+from mixedlab.errors import MixedlabError, SeparationError
 from mixedlab.models.generalized import LaplaceWarning, fit_generalized
 
 

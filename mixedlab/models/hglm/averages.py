@@ -8,12 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mixedlab.engine.links import Link
-from mixedlab.engine.quadrature import mean_over_normal
 from mixedlab.engine.random_families import RandomFamily
 from mixedlab.engine.terms import RandomTerm
 from mixedlab.errors import MixedlabError
-from mixedlab.models.hglm.data import HierarchicalData
-from mixedlab.models.hglm.estimates import Estimates
+from mixedlab.inference.population_averaged import marginal_mean as mean_over_normal_effects
+from mixedlab.models.hglm.data import Estimates, HierarchicalData
 
 Array = NDArray[np.float64]
 
@@ -38,23 +37,18 @@ def marginal_mean(
     present = [(k, l) for k, l in zip(random, lam, strict=True) if l > 0]
     normal = [l for k, l in present if k.name == "gaussian"]
     others = [(k, l) for k, l in present if k.name != "gaussian"]
-    if not present:
-        return link.mu(eta)
     if len(others) + bool(normal) > 1 and link.name != "log":
         raise MixedlabError(
             "Marginal predictions are for one random term, or several normal ones; use "
             "fit.simulate."
         )
-    if link.name == "log":  # factors of the mean: 1 for E u = 1, exp(lambda / 2) for normal v
-        return np.exp(eta + sum(normal) / 2)
-    lowest = eta + (others[0][0].lower if others else -np.inf)
-    if link.name == "inverse" and np.any(lowest < 0):
+    if link.name == "log" or not others:  # where E u = 1, effects leave a log link's mean alone
+        return mean_over_normal_effects(link, eta, np.full(eta.shape, sum(normal)))
+    if link.name == "inverse" and np.any(eta + others[0][0].lower < 0):
         raise MixedlabError(
             "Under the inverse link the mean over these effects does not exist: 1/eta has no mean "
             "when eta may be near 0. Use kind='population', or fit with link='log'."
         )
-    if normal:
-        return mean_over_normal(link.mu, eta, np.full(eta.shape, np.sqrt(sum(normal))))
     nodes, weights = np.polynomial.legendre.leggauss(N_QUANTILES)
     points = others[0][0].quantile((nodes + 1) / 2, others[0][1])
     return link.mu(eta[:, None] + points) @ (weights / 2)

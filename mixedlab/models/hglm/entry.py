@@ -5,15 +5,14 @@ from __future__ import annotations
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from mixedlab.errors import DataError, MixedlabError, listed
+from mixedlab.errors import DataError, MixedlabError, SeparationError, listed
 from mixedlab.models.hglm.data import HierarchicalData, hierarchical_data
-from mixedlab.models.hglm.fit import HierarchicalFit, fit_hierarchical
-from mixedlab.models.hglm.methods import METHODS, Method
+from mixedlab.models.hglm.fit import HierarchicalFit, Method, fit_hierarchical
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -112,8 +111,10 @@ def hglm(
     lbase          1.003
     Name: estimate, dtype: float64
     """
-    if method not in METHODS:
-        raise MixedlabError(f"There is no method {method!r}. Choose one of {listed(METHODS)}.")
+    if method not in get_args(Method):
+        raise MixedlabError(
+            f"There is no method {method!r}. Choose one of {listed(get_args(Method))}."
+        )
     design, prepared = hierarchical_data(
         formula, data, family=family, random=random_family, link=link, dispersion=dispersion,
         random_dispersion=random_dispersion, weights=weights, offset=offset,
@@ -142,7 +143,7 @@ def hglm(
 def _refuse_separated(prepared: HierarchicalData, design: Any, data: Any) -> None:
     """Raise, in words, where a coefficient has no finite estimate."""
     from mixedlab.data.columns import as_frame
-    from mixedlab.inference.separation import SeparationError, describe, separating_direction
+    from mixedlab.inference.separation import describe, separating_direction
 
     if not prepared.phi_known:
         return

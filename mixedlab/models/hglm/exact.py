@@ -25,8 +25,13 @@ from mixedlab.engine.quasi_newton import (
     minimise,
 )
 from mixedlab.engine.random_families import RandomFamily
-from mixedlab.models.hglm.data import HierarchicalData
-from mixedlab.models.hglm.estimates import Estimates, block_diagonal, phi_of, runs_away
+from mixedlab.models.hglm.data import (
+    Estimates,
+    HierarchicalData,
+    block_diagonal,
+    phi_of,
+    runs_away,
+)
 from mixedlab.models.hglm.integrated import BetaBinomial, Marginal, NoVariance, Quadrature, Slopes
 
 Array = NDArray[np.float64]
@@ -267,3 +272,48 @@ def _on_the_link(
         return at - eta[form.first], u_sd / link.dmu(at)
     b = data.random[0].v(u)
     return b, u_sd / np.abs(data.random[0].slope(b))
+
+
+def fit_linear_mixed(data: HierarchicalData) -> Estimates:
+    """Normal-normal: the linear mixed model by maximum likelihood.
+
+    Its log standard deviations are half of our log dispersions.
+    """
+    from mixedlab.models.linear import fit_linear
+
+    fit = fit_linear(
+        data.y, data.X, data.terms, reml=False, weights=data.weights, offset=data.offset
+    )
+    b = [effects[:, 0] for effects in fit.b]
+    sd = [np.sqrt(C[:, 0, 0]) for C in fit.b_covariances]
+    lam = [float(C[0, 0]) for C in fit.covariances]
+    with np.errstate(divide="ignore"):
+        log_lambda = [np.log(np.array([l])) for l in lam]
+    parameters = fit.named_parameters
+    # beta, log sigma^2, each log lambda: where they stand among the linear model's parameters
+    place = [k for k, p in enumerate(parameters) if p.kind == "beta"]
+    place += [k for k, p in enumerate(parameters) if p.kind == "sigma"]
+    of_term = {p.term: k for k, p in enumerate(parameters) if p.kind == "sd"}
+    place += [of_term[t] for t in range(len(data.terms))]
+    scale = np.where(np.arange(len(place)) < fit.beta.size, 1.0, 2.0)
+    covariance = fit.parameter_covariance()[np.ix_(place, place)] * np.outer(scale, scale)
+    gone = np.array([False] * (len(place) - len(lam)) + [l == 0 for l in lam])
+    covariance[gone, :] = covariance[:, gone] = np.nan
+    covariance[: fit.beta.size, : fit.beta.size] = fit.vcov_beta
+    return Estimates(
+        beta=fit.beta,
+        gamma=np.array([np.log(fit.dispersion)]),
+        log_lambda=log_lambda,
+        vcov=covariance,
+        phi=np.full_like(data.y, fit.dispersion),
+        lam=[np.full(t.n_levels, l) for t, l in zip(data.terms, lam, strict=True)],
+        b=b,
+        b_sd=sd,
+        u=b,
+        u_sd=sd,
+        loglik=fit.loglik,
+        converged=fit.converged,
+        singular=fit.singular,
+        how="closed form (linear mixed model, maximum likelihood)",
+        trouble="" if fit.converged else "the linear mixed model has not converged",
+    )

@@ -3,8 +3,8 @@
     g(E(y | u)) = X beta + sum_t Z_t v_t,    v_t = v(u_t),    u_t from its family, with dispersion
     lambda_t; the responses from theirs, with dispersion phi.
 
-Both are fitted: by h-likelihood (``h_likelihood``: the effects estimated beside the coefficients)
-and by the marginal likelihood (``marginal_likelihoods``: the effects integrated out). The fit
+Both are fitted: by h-likelihood (`h_likelihood`: the effects estimated beside the coefficients)
+and by the marginal likelihood (`integrated`: the effects integrated out). The fit
 carries the one asked for and, in ``both``, how far the two are apart.
 """
 
@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -25,16 +25,52 @@ from mixedlab.inference.contract import Combination, Likelihood, Moments, Parame
 from mixedlab.inference.reporting import Summary
 from mixedlab.models.fit import MixedFit
 from mixedlab.models.hglm.averages import draw_response, marginal_mean, variance_on_the_link
-from mixedlab.models.hglm.data import HierarchicalData
-from mixedlab.models.hglm.estimates import Estimates
-from mixedlab.models.hglm.exact import loglik_at
+from mixedlab.models.hglm.data import Estimates, HierarchicalData
+from mixedlab.models.hglm.exact import fit_exact, fit_linear_mixed, loglik_at
+from mixedlab.models.hglm.h_likelihood import fit_h_likelihood
 from mixedlab.models.hglm.integrated import marginal_likelihood
-from mixedlab.models.hglm.methods import Method, estimate
 
 if TYPE_CHECKING:
     import pandas as pd
 
 Array = NDArray[np.float64]
+Method = Literal["exact", "h-likelihood", "quadrature"]
+
+
+def estimate(data: HierarchicalData, method: Method) -> Estimates:
+    """Estimate by the method asked for.
+
+    Raises
+    ------
+    MixedlabError
+        Where the marginal likelihood cannot be had: a model of lambda, a quasi-family, several
+        terms.
+    """
+    if method == "h-likelihood":
+        return fit_h_likelihood(data)
+    if any(D.shape[1] > 1 for D in data.random_dispersion_X):
+        raise MixedlabError(
+            "A model of the random effects' dispersion is fitted by h-likelihood only: use "
+            "method='h-likelihood'."
+        )
+    if not data.phi_known and not data.family.has_dispersion:
+        raise MixedlabError(
+            f"The {data.family.name} family has no dispersion of its own, so `dispersion=` makes "
+            "it a quasi-family without a likelihood: use method='h-likelihood'."
+        )
+    normal = (
+        data.family.name == "gaussian"
+        and data.family.link.name == "identity"
+        and all(k.name == "gaussian" for k in data.random)
+    )
+    if normal and data.dispersion_X.shape[1] == 1 and method == "exact":
+        return fit_linear_mixed(data)
+    if len(data.terms) > 1:
+        raise MixedlabError(
+            f"With {len(data.terms)} random terms the effects cannot be integrated out one group "
+            "at a time: use method='h-likelihood', or ml.glmm for normal effects."
+        )
+    return fit_exact(data, marginal_likelihood(data, closed_form=method == "exact" and not normal))
 
 
 def fit_hierarchical(

@@ -44,8 +44,13 @@ from numpy.typing import NDArray
 from mixedlab.engine.fixed_likelihood import scoring
 from mixedlab.engine.random_families import LARGEST_LAMBDA, RandomFamily
 from mixedlab.models.hglm.augmented_system import AugmentedSystem
-from mixedlab.models.hglm.data import HierarchicalData
-from mixedlab.models.hglm.estimates import Estimates, block_diagonal, predictor, runs_away
+from mixedlab.models.hglm.data import (
+    Estimates,
+    HierarchicalData,
+    block_diagonal,
+    predictor,
+    runs_away,
+)
 
 Array = NDArray[np.float64]
 

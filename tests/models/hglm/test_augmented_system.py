@@ -5,7 +5,7 @@ import pytest
 
 import mixedlab as ml
 from mixedlab.models.hglm.augmented_system import AugmentedSystem
-from mixedlab.models.hglm.estimates import predictor
+from mixedlab.models.hglm.data import predictor
 from mixedlab.models.hglm.h_likelihood import fit_h_likelihood
 
 

@@ -1,10 +1,12 @@
-"""Families, links and dispersion models that do not fit together are refused in words."""
+"""What does not fit together is refused in words; the parts of an estimate agree."""
 
+import numpy as np
 import pytest
 
 import mixedlab as ml
 from mixedlab.errors import DataError, MixedlabError
-from tests.models.hglm.cases import pump, simulated
+from mixedlab.models.hglm.data import phi_of, predictor
+from tests.models.hglm.cases import BY_H, pump, simulated
 
 
 @pytest.mark.parametrize(
@@ -60,3 +62,19 @@ def test_several_terms_of_different_families():
     assert turned.dispersion_random["Male"] == pytest.approx(named.dispersion_random["Male"])
     with pytest.raises(MixedlabError, match="one group at a time"):
         ml.hglm(formula, table, family="binomial", random_family="beta")
+
+
+@pytest.mark.parametrize("name", ["semiconductor-gamma-normal", "pump-poisson-gamma"])
+@pytest.mark.parametrize("method", ["exact", "h-likelihood"])
+def test_parts_agree(name, method):
+    formula, table, options = BY_H[name]
+    fit = ml.hglm(formula, table(), method=method, **options)
+    made, data = fit.estimates, fit.data
+    assert made.phi == pytest.approx(phi_of(data, made.gamma))
+    assert predictor(data, made.beta, made.b) == pytest.approx(fit.linear_predictor)
+    assert made.u[0] == pytest.approx(data.random[0].u(made.b[0]))
+    assert made.u_sd[0] == pytest.approx(np.abs(data.random[0].slope(made.b[0])) * made.b_sd[0])
+    assert made.vcov.shape == (made.beta.size + made.n_phi + 1,) * 2
+    assert made.vcov_beta == pytest.approx(fit.vcov.to_numpy())
+    assert fit.dispersion_coefs["se"].to_numpy() == pytest.approx(made.dispersion_se)
+    assert np.exp(made.log_lambda[0]) == pytest.approx(made.lam[0][:1])
