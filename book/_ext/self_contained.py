@@ -170,6 +170,7 @@ def finish_page(path: Path, out: Path, front: str) -> None:
     head += head_of_page(front, root)
     if "data-ml-host=" in html:
         head += head_of_lab_page(front, root, packages_needed(html))
+        html = re.sub(r"<body(?=[\s>])", "<body data-labs", html, count=1)
     # After the character set, which must stand within a page's first bytes.
     html, found = re.subn(r"(<meta charset=[^>]*>)", rf"\1{head}", html, count=1)
     if not found:

@@ -141,7 +141,7 @@ export class Hold {
   }
 
   hideTip() {
-    this.plot.tip.hidden = true;
+    if (!this.plot.tip.hidden) this.plot.tip.hidden = true;
     if (!this.read) return;
     this.read.classList.remove("ml-read");
     this.read = null;

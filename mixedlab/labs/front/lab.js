@@ -238,7 +238,8 @@ class LabView {
   }
 
   hideError() {
-    this.part("error").hidden = true;
+    const error = this.part("error");
+    if (!error.hidden) error.hidden = true;
   }
 
   // phase: download, start, ready, failed

@@ -13,6 +13,8 @@ import { element } from "./svg.js";
 const HANDLE_PX = 16;
 const ROOM = 9; // px around the frame in which a mark on it is still drawn whole
 
+const isSeenAtOnce = ({ stage, color }) => stage === "data" && color !== "guide";
+
 let plots = 0; // names the clips
 
 export class Plot {
@@ -60,8 +62,10 @@ export class Plot {
     this.svg.setAttribute("aria-label", `${title}. Arrow keys read the marks one by one.`);
   }
 
-  // Take the size that the layout gives; true where it is another one.
+  // Take the size that the layout gives; true where it is another one. To ask has the page laid out:
+  // a folded helper, which has none, is asked once, and then the observer tells.
   measure() {
+    this.measured = true;
     const { clientWidth: width, clientHeight: height } = this.box;
     if (!width || !height || (width === this.width && height === this.height)) return false;
     [this.width, this.height] = [width, height];
@@ -79,7 +83,7 @@ export class Plot {
     this.panel = panel;
     this.state = state;
     this.frozen = frozen;
-    if (!this.width && !this.measure()) return;
+    if (!this.width && (this.measured || !this.measure())) return;
     this.draw(move, slow);
   }
 
@@ -94,6 +98,7 @@ export class Plot {
     if (!this.panel || !this.width) return; // a folded helper has no size yet
     this.layOut();
     const drawn = this.panel.marks.flatMap((mark) => [mark, numbersOf(mark)].filter(Boolean));
+    this.box.parentNode.toggleAttribute("data-later", !this.panel.marks.some(isSeenAtOnce));
     this.motion.begin(move, slow);
     this.wrote = new Set();
     for (const mark of drawn) this.drawMark(mark);

@@ -26,9 +26,15 @@ export class Replicates {
     this.goal = this.done + count;
     this.first = this.done;
     this.asked = true;
-    this.part("replicate-panel").hidden = false;
+    this.open(true);
     this.part("stop").disabled = false;
     this.next();
+  }
+
+  open(is) {
+    const figure = this.part("replicate-panel");
+    figure.hidden = !is;
+    figure.closest(".ml-lab").toggleAttribute("data-repeats", is);
   }
 
   next() {
@@ -110,9 +116,10 @@ export class Replicates {
 
   // Other values of the controls are another study: its samples start anew.
   clear() {
+    if (this.part("replicate-panel").hidden) return;
     this.forget();
     this.stop();
-    this.part("replicate-panel").hidden = true;
+    this.open(false);
   }
 
   close() {

@@ -199,10 +199,11 @@ def _picture(lab: Lab, scenes: list[Scene], pictures: Mapping[str, str]) -> str:
     )
     helpers = sum(panel is not first.hero and not panel.folded for panel in first.panels)
     folded = sum(panel.folded for panel in first.panels)
+    alone = "" if helpers + folded else " data-alone"
     return (
         '<div class="ml-picture" data-ml="picture" '
         f'style="--ml-helpers:{helpers};--ml-folded:{folded}">'
-        f'<div class="ml-panels">{boxes}</div>'
+        f'<div class="ml-panels"{alone}>{boxes}</div>'
         f'<ul class="ml-legend" aria-label="Legend">{legend}</ul>'
         f'<p class="ml-spoken" data-ml="summary" role="status" aria-live="polite">'
         f"{_(first.summary_before)}</p>"
