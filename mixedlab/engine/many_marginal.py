@@ -133,7 +133,7 @@ class _Equations:
             beta[left[ok]] += step[ok]
             size = np.einsum("ma,mab,mb->m", step, M, step)
             near = ok & (size < 1e-8 * s)
-            far = np.abs(np.einsum("np,mp->nm", self.X, beta[left])).max(0) > 1e3
+            far = np.abs(self.X @ beta[left].T).max(0) > 1e3
             done = near & dependent[left] & (size < 1e-17 * s)
             converged[left[done]] = True
             dependent[left[near]] = True
@@ -150,7 +150,7 @@ class _Equations:
         """Step, its information M, alpha, phi, and whether all of it is finite."""
         X, groups, p = self.X, self.groups, self.X.shape[1]
         with np.errstate(all="ignore"):
-            eta = np.einsum("np,mp->nm", X, beta)
+            eta = X @ beta.T
             mu, slope = self.family.link.mu(eta), self.family.link.dmu(eta)
             root = 1 / np.sqrt(self.family.variance(mu, 1.0, 1.0))
             a, e = slope * root, (y - mu) * root
@@ -165,9 +165,9 @@ class _Equations:
             alpha = np.where(dependent, np.clip(alpha, low + _MARGIN, 1 - _MARGIN), 0.0)
             c = n_c * alpha / (1 + (self.size - 1) * alpha)
             D = np.stack([groups.sum(x[:, None] * a) for x in X.T])
-            M = np.einsum("kn,nm->km", self.XX, n_i * a * a).reshape(p, p, -1)
+            M = (self.XX @ (n_i * a * a)).reshape(p, p, -1)
             M = (M - np.einsum("ajm,bjm->abm", c * D, D)) / (1 - alpha)
-            right = np.einsum("np,nm->pm", X, n_i * a * e) - np.einsum("ajm,jm->am", c * D, sums)
+            right = X.T @ (n_i * a * e) - np.einsum("ajm,jm->am", c * D, sums)
             right = right / (1 - alpha)
         M, right = M.transpose(2, 0, 1), right.T
         ok = np.isfinite(M).all((1, 2)) & np.isfinite(right).all(1)
