@@ -20,6 +20,8 @@ import shutil
 import statistics
 import subprocess
 import sys
+import tempfile
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
@@ -83,6 +85,93 @@ def peak_memory(code: str) -> float:
     return int(done.stdout.rsplit("PEAK", 1)[1]) / 1024
 
 
+def serve(prepare: Callable[[], Contestant | None]) -> None:
+    """In a `Server`'s process: prepare a work, then time it as often as standard input asks."""
+    real = os.dup(1)
+    os.dup2(2, 1)  # what programs print is none of the answers
+    with os.fdopen(real, "w", buffering=1) as answers:
+        work = prepare()
+        answers.write(f"READY {int(work is not None)}\n")
+        for line in sys.stdin:
+            start = time.process_time()
+            for _ in range(int(line)):
+                result = work()
+            seconds = (time.process_time() - start) / int(line)
+            answers.write(f"TIME {seconds} {result}\n")
+
+
+class Server:
+    """A process of its own that prepares one work and does it when asked; see `serve`.
+
+    Parameters
+    ----------
+    command
+        Arguments of this Python.
+    environment
+        What is set besides this process's.
+    limit : float
+        Seconds to wait for an answer.
+    """
+
+    def __init__(
+        self, command: Sequence[str], environment: Mapping[str, str], limit: float = 600.0
+    ) -> None:
+        self.limit, self.errors = limit, tempfile.TemporaryFile("w+")
+        self.process = subprocess.Popen(
+            [sys.executable, *command],
+            env=os.environ | environment,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self.errors,
+            text=True,
+        )
+        self.ready = self._answer()[1] == "1"
+        if not self.ready:
+            self.close()
+
+    def _answer(self) -> list[str]:
+        late = threading.Timer(self.limit, self.process.kill)
+        late.start()
+        line = self.process.stdout.readline()
+        timed_out = not late.is_alive()
+        late.cancel()
+        if line:
+            return line.split()
+        self.close()
+        if timed_out:
+            raise TimeoutError(f"over {self.limit:.0f} s")
+        self.errors.seek(0)
+        raise RuntimeError((self.errors.read().strip().splitlines() or ["it died"])[-1][:100])
+
+    def seconds(self, times: int) -> float:
+        """Processor seconds of one work, of which ``times`` are done."""
+        self.process.stdin.write(f"{times}\n")
+        self.process.stdin.flush()
+        _, seconds, self._result = self._answer()
+        return float(seconds)
+
+    def result(self) -> float:
+        """What the work last returned."""
+        return float(self._result)
+
+    @property
+    def megabytes(self) -> float:
+        """Peak memory of the process so far."""
+        return peak_of(self.process.pid)
+
+    def close(self) -> None:
+        self.process.communicate()
+
+
+def peak_of(pid: int) -> float:
+    """Peak resident memory, in megabytes, of a process that lives (nan where /proc is not)."""
+    status = Path(f"/proc/{pid}/status")
+    if not status.exists():
+        return float("nan")
+    peak = next(x for x in status.read_text().splitlines() if x.startswith("VmHWM"))
+    return int(peak.split()[1]) / 1024
+
+
 class RSession:
     """One R process that keeps its variables between expressions and times them itself."""
 
@@ -123,6 +212,11 @@ class RSession:
     def __exit__(self, *exc: object) -> None:
         self._process.stdin.close()
         self._process.wait(timeout=30)
+
+    @property
+    def megabytes(self) -> float:
+        """Peak memory of the process so far."""
+        return peak_of(self._process.pid)
 
     def run(self, expression: str) -> float:
         """Evaluate an expression (one line); return the seconds R took. Prints go to `printed`."""
