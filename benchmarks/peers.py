@@ -34,7 +34,7 @@ import mixedlab as ml
 Fit = Callable[[], float]
 """One fit (or 1 000 refits); returns its log-likelihood, nan where it is on another scale."""
 
-LIMIT = 120.0  # seconds of a fit, after which a program is left out of a work
+LIMIT = 60.0  # seconds of a first fit, after which a program is left out of a work
 MEMORY = 12  # gigabytes a process may have
 SHORT = 0.05  # seconds; shorter work is repeated within a round
 
@@ -287,9 +287,7 @@ def start(program: str, name: str) -> Server | InR | None:
     if program == "lme4":
         return InR(CASES[name])
     one = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "RAYON_NUM_THREADS", "POLARS_MAX_THREADS")
-    server = Server(
-        [__file__, "--serve", program, name], dict.fromkeys(one, "1"), limit=LIMIT * 1.5
-    )
+    server = Server([__file__, "--serve", program, name], dict.fromkeys(one, "1"), limit=LIMIT)
     return server if server.ready else None
 
 

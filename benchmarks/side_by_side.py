@@ -116,7 +116,7 @@ class Server:
     def __init__(
         self, command: Sequence[str], environment: Mapping[str, str], limit: float = 600.0
     ) -> None:
-        self.limit, self.errors = limit, tempfile.TemporaryFile("w+")
+        self.limit, self.errors = limit, tempfile.TemporaryFile("w+")  # noqa: SIM115
         self.process = subprocess.Popen(
             [sys.executable, *command],
             env=os.environ | environment,
