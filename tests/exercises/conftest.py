@@ -6,6 +6,10 @@ import pytest
 
 import mixedlab as ml
 from mixedlab import answers
+from mixedlab.answers import find
+
+SCORE = find("2.2")
+UNPOOLED = SCORE.misconceptions[0].answer()
 
 
 def notebook(path, *checks, error=None, source=""):
@@ -30,9 +34,9 @@ def notebook(path, *checks, error=None, source=""):
 @pytest.fixture
 def class_folder(tmp_path):
     folder = tmp_path / "class"
-    notebook(folder / "ada" / "questions.ipynb", ("2.1", "more"), ("2.2", 19.9012, 6.27))
+    notebook(folder / "ada" / "questions.ipynb", ("2.1", "more"), ("2.2", UNPOOLED, SCORE.answer()))
     notebook(
-        folder / "ben" / "questions.ipynb", ("2.1", "less"), ("2.2", 19.9012, 123.0), ("2.3", ...)
+        folder / "ben" / "questions.ipynb", ("2.1", "less"), ("2.2", UNPOOLED, 123.0), ("2.3", ...)
     )
     notebook(folder / "<i>cy.ipynb", ("2.1", "less", "more"), error="2.2 is still blank")
     notebook(folder / "=dan.ipynb")

@@ -69,7 +69,7 @@ def test_a_class_run_is_reported(tmp_path, capsys):
         (
             "ben",
             lambda code: code.replace('"more"', '"less"').replace(
-                "partial.coef.loc", "none.coef.loc"
+                "counties.partial.coef.sort", "counties.none.coef.sort"
             ),
         ),
     ):
@@ -83,11 +83,12 @@ def test_a_class_run_is_reported(tmp_path, capsys):
     (folder / "cy" / "questions.ipynb").write_text(source.with_name("questions.ipynb").read_text())
 
     assert main(["report", str(folder), "--out", str(tmp_path)]) == 0
-    assert "2.1 Ten times the at-bats: solved in 1 of 3 notebooks" in capsys.readouterr().out
+    assert "2.1 Eighteen more batters: solved in 1 of 3 notebooks" in capsys.readouterr().out
     rows = {row["student"]: row for row in read_class(folder).rows()}
-    assert rows["ada"]["solved"] == 3
-    assert [rows["ben"][e] for e in ("2.1", "2.2", "2.3")] == ["not solved", "solved", "not solved"]
+    assert rows["ada"]["solved"] == 4
+    ben = [rows["ben"][e] for e in ("2.1", "2.2", "2.3", "2.4")]
+    assert ben == ["not solved", "solved", "solved", "not solved"]
     assert "was it run" in rows["cy"]["trouble"]
     page = (tmp_path / "common-errors.html").read_text()
-    assert "more data taken as more pooling" in page
+    assert "more data taken as less pooling" in page
     assert "no pooling reported" in page
