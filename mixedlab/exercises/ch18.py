@@ -10,172 +10,226 @@ import pandas as pd
 from mixedlab.data.registry import load
 from mixedlab.engine.families import family
 from mixedlab.exercises.exercise import Choice, Misconception, Number
-from mixedlab.inference.population_averaged import marginal_coefs, marginal_mean
+from mixedlab.inference.population_averaged import marginal_mean
 from mixedlab.models.gee.model import gee
 from mixedlab.models.generalized import glmm
 
-MODEL = "y ~ treatment * time"
-NODES = 20
-LAST_VISIT = pd.DataFrame({"treatment": [0], "time": [12.0]})
+WHEEZE = "resp ~ age + smoke + (1 | id)"
+SEIZURES = "y ~ trt + (1 | subject)"
+NEW_PATIENTS = 100
+PLACEBO = pd.DataFrame({"trt": ["placebo"]})
+
+
+def _with_severity(sd: float = 2.0) -> str:
+    """Compare a treatment's log odds ratio given severity with the one averaged over it."""
+    link = family("binomial").link
+    arms = marginal_mean(link, np.array([0.0, -1.0]), np.full(2, sd**2))
+    without, given = np.diff(np.log(arms / (1 - arms)))[0], -1.0
+    if np.isclose(without, given):
+        return "the same"
+    return "further" if abs(given) > abs(without) else "nearer"
 
 
 @cache
-def _conditional():
-    return glmm(f"{MODEL} + (1 | patient)", load("toenail"), family="binomial", nagq=NODES)
+def _children():
+    return glmm(WHEEZE, load("ohio"), family="binomial", link="probit", nagq=30)
+
+
+def _divided(factor: float) -> float:
+    """The intercept divided as the rule for one link says, sqrt(1 + factor * variance)."""
+    fit = _children()
+    return float(fit.fixef.iloc[0] / np.sqrt(1 + factor * fit.varcorr["vcov"].iloc[0]))
 
 
 @cache
-def _marginal():
-    return gee(MODEL, load("toenail"), groups="patient", family="binomial")
+def _children_together() -> float:
+    fit = gee("resp ~ age + smoke", load("ohio"), groups="id", family="binomial", link="probit")
+    return float(fit.coef.iloc[0])
 
 
-def _slope_over_patients(slope: float = 0.5, sd: float = 1.0) -> str:
-    """Compare the slope of the log of the mean over patients with the one of each patient."""
-    link = family("poisson").link
-    low, high = np.log(marginal_mean(link, np.array([0.0, slope]), np.full(2, sd**2)))
-    same = np.isclose(high - low, slope)
-    return "the same" if same else "smaller" if high - low < slope else "larger"
+@cache
+def _patients():
+    return glmm(SEIZURES, load("epil"), family="poisson", nagq=20)
 
 
-def _share(kind: str) -> float:
-    return float(_conditional().predict(LAST_VISIT, kind=kind)[0])
+def _seizures(kind: str) -> float:
+    """Expected seizures of 100 new patients under placebo in a period."""
+    return NEW_PATIENTS * float(_patients().predict(PLACEBO, kind=kind).iloc[0])
 
 
-def _observed_share() -> float:
-    nails = load("toenail")
-    return float(nails["y"][(nails["visit"].astype(int) == 7) & (nails["treatment"] == 0)].mean())
+def _with_whole_variance() -> float:
+    fit = _patients()
+    return NEW_PATIENTS * float(np.exp(fit.fixef.iloc[0] + fit.varcorr["vcov"].iloc[0]))
 
 
-def _by_rule() -> float:
-    """Zeger, Liang and Albert's approximation."""
-    fit = _conditional()
-    return float(fit.fixef["time"] / np.sqrt(1 + 0.346 * fit.varcorr["vcov"].iloc[0]))
+def _observed_seizures() -> float:
+    table = load("epil")
+    return NEW_PATIENTS * float(table["y"][table["trt"] == "placebo"].mean())
 
 
 EXERCISES = (
     Choice(
         id="18.1",
-        title="Attacks under a log link",
+        title="Severity joins the model",
         ask=(
-            "Counts of asthma attacks follow a Poisson mixed model with a log link. Patients "
-            "differ by "
-            "a normal intercept of sd 1. The coefficient of smoking is 0.5 within a patient. Will "
-            "GEE's coefficient of smoking be 'smaller', 'the same' or 'larger'?"
+            "In a large randomised trial a logistic regression on the treatment alone is fitted. "
+            "Then severity at the start is added. It is a strong predictor of the outcome, and "
+            "randomisation has made it alike in both arms. The model with both is right. Will the "
+            "coefficient of treatment be 'nearer' to 0, 'the same', or 'further' from 0?"
         ),
         options={
-            "smaller": "nearer to none than 0.5",
-            "the same": "0.5 too, up to chance",
-            "larger": "further from none than 0.5",
+            "nearer": "severity explains part of what the treatment seemed to do",
+            "the same": "severity is alike in both arms, so it cannot confound",
+            "further": "the first coefficient was one of an average over severities",
         },
-        answer=_slope_over_patients,
-        hint=(
-            "Write the mean over patients of exp(a + b_j + 0.5 x). What may you take out of "
-            "the mean?"
-        ),
+        answer=_with_severity,
+        hint="Think of each severity as a patient of the lab. What did the first model average?",
         praise=(
-            "A factor that multiplies every patient's mean multiplies the mean of all. Only the "
-            "intercept moves, by half the variance: 0.5."
+            "Nothing was confounded, and still the two numbers differ: that is non-collapsibility."
         ),
         solution=lambda right: (
-            f"{right!r}. E exp(a + b + 0.5 x) = exp(a + s2 / 2) exp(0.5 x): the variance goes "
-            "into the "
-            "intercept, and the coefficient of x stays. Set the lab's link to log."
+            f"{right!r}. Without severity the model is about the average over severities, and "
+            "averaging flattens under a logit. Given severity the coefficient is a conditional one."
         ),
         misconceptions=(
             Misconception(
-                "attenuation taken for a law of all links",
-                "smaller",
-                "That is what happens under a logit. Here a patient's mean is a product: exp(b_j) "
-                "times exp(0.5 x). What becomes of the second factor when you average?",
+                "every covariate thought to explain away",
+                "nearer",
+                "That is so if severity differs between the arms. Here it is alike in both.",
             ),
             Misconception(
-                "marginal taken for larger",
-                "larger",
-                "The mean over patients is larger, that is true. Is it also steeper, on "
-                "the log scale?",
+                "no confounding taken for no change",
+                "the same",
+                "Under the identity link that is right. What does averaging over severities do "
+                "under a logit?",
             ),
         ),
     ),
     Number(
         id="18.2",
-        title="The average, from the mixed model",
+        title="From one child to all children",
         ask=(
-            f"Fit {MODEL} + (1 | patient) to the toenail data, binomial, with {NODES} nodes. "
-            "Average "
-            "over the patients. What is the marginal coefficient of time that follows?"
+            f'Fit "{WHEEZE}" to the table `ohio`, binomial, with link="probit" and nagq=30. `age` '
+            "is counted from 9 years. Average over the children by the rule for the probit link: "
+            "what is the marginal intercept?"
         ),
-        tolerance=0.002,
-        answer=lambda: float(marginal_coefs(_conditional()).coef["time"]),
-        hint="ml.marginal_coefs(fit).coef has it. Is the family binomial, and nagq at least 20?",
-        praise="GEE, which never heard of a random effect, says nearly the same.",
+        tolerance=0.0002,
+        answer=lambda: _divided(1.0),
+        hint="The rule divides every coefficient by sqrt(1 + variance of the random intercepts).",
+        praise=(
+            "For the probit the rule is exact: ml.marginal_coefs, which integrates, says the same."
+        ),
         solution=lambda right: (
-            f'fit = ml.glmm("{MODEL} + (1 | patient)", nails, family="binomial", nagq={NODES}); '
-            f'ml.marginal_coefs(fit).coef["time"] gives {right:.3f}. One patient\'s coefficient is '
-            f"{_conditional().fixef['time']:.3f}, GEE's {_marginal().coef['time']:.3f}."
+            "s2 = fit.varcorr['vcov'].iloc[0]; fit.fixef.iloc[0] / np.sqrt(1 + s2) gives "
+            f"{right:.4f}. One child's intercept is {_children().fixef.iloc[0]:.4f}, GEE's "
+            f"{_children_together():.4f}."
         ),
         misconceptions=(
             Misconception(
                 "conditional for marginal",
-                lambda: float(_conditional().fixef["time"]),
-                "That is the coefficient within one patient. Average over the patients.",
+                lambda: float(_children().fixef.iloc[0]),
+                "That is the child in the middle. Average over the children.",
+            ),
+            Misconception(
+                "rule of the logit for the probit",
+                lambda: _divided(0.346),
+                "0.346 belongs to the logit. Look for the probit in the table of links.",
+            ),
+            Misconception(
+                "standard deviation for variance",
+                lambda: float(
+                    _children().fixef.iloc[0] / np.sqrt(1 + _children().varcorr["sdcor"].iloc[0])
+                ),
+                "Under the root stands the variance, and that is the standard deviation squared.",
             ),
             Misconception(
                 "GEE for the averaged mixed model",
-                lambda: float(_marginal().coef["time"]),
-                "That is GEE's. It aims at the same number by another way; here take the "
-                "mixed model's.",
+                _children_together,
+                "That is GEE's. It aims at the same number in another way; take the mixed model's.",
+            ),
+        ),
+    ),
+    Choice(
+        id="18.3",
+        title="Two odds ratios, one sentence",
+        ask=(
+            "In a trial of a drug for the airways (`respiratory`) the mixed model gives an odds "
+            "ratio of 7.6 for a good visit, GEE gives 3.5. Which sentence may be written?"
+        ),
+        options={
+            "bias": "GEE underestimates; the drug's true odds ratio is about 7.6",
+            "share": "Under the drug good visits are about 3.5 times as frequent as under placebo",
+            "whose": (
+                "A patient's odds of a good visit are about 7.6 times as high with the drug; the "
+                "odds in the arm with the drug are about 3.5 times those in the other"
+            ),
+            "middle": "For a patient in the middle (b = 0) the drug multiplies the odds by 3.5",
+        },
+        answer=lambda: "whose",
+        hint="Whose odds is each number about? And are odds a frequency?",
+        praise="Each number stands with whose odds it is about.",
+        solution=lambda right: (
+            f"{right!r}. 7.6 is conditional: one patient with and without the drug, whatever his "
+            "b. 3.5 is marginal: one arm against the other. Neither is a ratio of frequencies."
+        ),
+        misconceptions=(
+            Misconception(
+                "marginal taken for biased",
+                "bias",
+                "Average the mixed model over its patients: it gives about 3.5, too. Which "
+                "question does each answer?",
             ),
             Misconception(
-                "rule of thumb for the integral",
-                _by_rule,
-                "That is the rule of thumb, conditional / sqrt(1 + 0.346 s2). It is near; "
-                "ml.marginal_coefs does the integral.",
+                "odds taken for a frequency",
+                "share",
+                "3.5 is a ratio of odds. If 60 of 100 visits are good, can 3.5 times as many be?",
+            ),
+            Misconception(
+                "marginal for the patient in the middle",
+                "middle",
+                "A patient with b = 0 is one patient. Which odds ratio is about one patient?",
             ),
         ),
     ),
     Number(
-        id="18.3",
-        title="Repair: a share for the ministry",
+        id="18.4",
+        title="Repair: seizures to plan for",
         ask=(
-            "A report gives the share of infected patients under itraconazole (treatment 0) at "
-            "month 12 as 0.002: the mixed model's prediction with b = 0. What share does the same "
-            "model give for all such patients?"
+            f"A hospital expects {NEW_PATIENTS} new patients like those of `epil`, without the "
+            f'drug. It fits "{SEIZURES}" (family "poisson", nagq=20) and plans for '
+            f"{NEW_PATIENTS} times exp(intercept) seizures in a period of two weeks. Repair the "
+            "plan: how many seizures does the same model expect of all the patients together?"
         ),
-        tolerance=0.003,
-        answer=lambda: _share("marginal"),
-        hint="fit.predict(new, kind=...) knows three kinds. Which of them integrates b out?",
-        praise=(
-            "The patient in the middle is cured. The mean is made by the patients who are not: it "
-            "is forty times as large."
-        ),
+        tolerance=1.0,
+        unit="seizures",
+        answer=lambda: _seizures("marginal"),
+        hint="Which of the three kinds of fit.predict averages over patients? What does a log do?",
+        praise="Most of the seizures are those of the few patients with a large b.",
         solution=lambda right: (
-            'new = pd.DataFrame({"treatment": [0], "time": [12.0]}); '
-            f'fit.predict(new, kind="marginal") gives {right:.3f}; kind="population", which sets '
-            f"b = 0, gives {_share('population'):.4f}."
+            'new = pd.DataFrame({"trt": ["placebo"]}); 100 * fit.predict(new, kind="marginal") '
+            f"gives {right:.0f}, which is exp(intercept + variance / 2) for each. With b = 0 it is "
+            f"{_seizures('population'):.0f}."
         ),
         misconceptions=(
             Misconception(
                 "patient in the middle for the average",
-                lambda: _share("population"),
-                "That is the report's figure: a patient with b = 0. Most infections at month 12 "
-                "are "
-                "those of patients with a large b.",
+                lambda: _seizures("population"),
+                "That is the plan as it was: each patient taken for one with b = 0.",
             ),
             Misconception(
-                "log odds for a share",
-                lambda: float(_conditional().predict(LAST_VISIT, kind="marginal", scale="link")[0]),
-                'That is on the scale of log odds. Ask for scale="response".',
+                "one patient for all",
+                lambda: _seizures("marginal") / NEW_PATIENTS,
+                f"That is for one patient. The plan is for {NEW_PATIENTS}.",
             ),
             Misconception(
-                "observed share for the model's",
-                _observed_share,
-                "That is the share among the patients who came to the last visit. Take the mixed "
-                "model's, for all patients at month 12.",
+                "whole variance in the exponent",
+                _with_whole_variance,
+                "Look at the log's integral again: what of the variance goes into the exponent?",
             ),
             Misconception(
-                "GEE's prediction",
-                lambda: float(_marginal().predict(LAST_VISIT)[0]),
-                "That is GEE's prediction. Take the mixed model's, averaged over its patients.",
+                "observed mean for the model's",
+                _observed_seizures,
+                "That is what was observed under placebo. Take what the model expects.",
             ),
         ),
     ),
