@@ -245,9 +245,26 @@ class MixedFit(Refitting, Questions):
         period[T.3]     0.32346  0.17053 0.61354 -3.4556 0.00054907
         period[T.4]     0.20591 0.089098 0.47587 -3.6975 0.00021778
         """
-        from mixedlab.models.summaries import summary_of
+        from mixedlab.inference.tidying import coefficients_table
 
-        return summary_of(self, exponentiate)
+        lines = [f"Formula: {self.formula}"] if self.formula else []
+        groups = ", ".join(f"{name} {count}" for name, count in self.n_groups.items())
+        lines.append(f"Rows: {self.n_obs}" + (f"; groups: {groups}" if groups else ""))
+        criterion = "REML criterion" if self.reml else "-2 log-likelihood"
+        lines.append(f"{criterion}: {self.criterion:.4f}; AIC {self.aic:.2f}; BIC {self.bic:.2f}")
+        lines += self.notes()
+        if self.singular:
+            lines.append(
+                "Singular: some combination of random effects has variance zero. "
+                "ml.diagnose(fit) says which."
+            )
+        if not self.converged:
+            lines.append("Not converged: do not use these numbers. ml.diagnose(fit) says more.")
+        fixed = coefficients_table(self, exponentiate=exponentiate)
+        random = self.varcorr.rename(columns={"vcov": "variance", "sdcor": "sd or correlation"})
+        random = random.fillna({"var1": "", "var2": ""}).set_index("group")
+        tables = {"Random effects": random, "Fixed effects": fixed}
+        return Summary(f"{self.title()} by {self.fitted_by}", lines, tables)
 
     @property
     def fitted_by(self) -> str:

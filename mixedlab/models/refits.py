@@ -7,8 +7,8 @@ many responses at once says so by ``at_once``; the others are refitted one by on
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -51,8 +51,8 @@ class Refits:
     criterion: Array
     converged: NDArray[np.bool_]
     singular: NDArray[np.bool_]
-    named: Mapping[str, Array]
-    failures: Mapping[int, str]
+    named: dict[str, Array]
+    failures: dict[int, str]
 
     def __len__(self) -> int:
         return self.Y.shape[1]
@@ -132,70 +132,60 @@ class Refitting:
         if not np.isfinite(Y).all():
             column = int(np.flatnonzero(~np.isfinite(Y).all(axis=0))[0])
             raise DataError(f"Column {column} of Y has values that are missing or infinite.")
-        return _Collected(self, Y).refits()
-
-
-class _Collected:
-    """The arrays of `Refits`, filled all at once where that can be, and one by one."""
-
-    def __init__(self, fit: Any, Y: Array) -> None:
-        self.fit, self.Y, m = fit, Y, Y.shape[1]
-        self.fixef = np.full((m, fit.beta.size), np.nan)
-        self.theta = np.full((m, fit.theta.size), np.nan)
-        self.sigma, self.criterion = np.full(m, np.nan), np.full(m, np.nan)
-        self.converged, self.singular = np.zeros(m, dtype=bool), np.zeros(m, dtype=bool)
-        self.parameters: tuple[Parameter, ...] = fit.named_parameters
-        self.named = {p.name: np.full(m, np.nan) for p in self.parameters}
-        self.failures: dict[int, str] = {}
-
-    def refits(self) -> Refits:
-        left = np.arange(self.Y.shape[1])
-        if self.fit.at_once and left.size:
-            left = self._all()
+        out, left = self._unfitted(Y), np.arange(Y.shape[1])
+        if self.at_once and left.size:
+            found, sigma, criterion, known = self._together(Y)
+            converged, singular = found.converged & known, found.singular & known
+            named = _named_of(found, self, sigma)
+            out = replace(out, fixef=found.beta, theta=found.theta, sigma=sigma,
+                          criterion=criterion, converged=converged, singular=singular,
+                          named=named)  # fmt: skip
+            left = np.flatnonzero(~known)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # one for each response would be many
             for number in left:
-                self._one(int(number))
-        return Refits(
-            self.fit, self.Y, self.fixef, self.theta, self.sigma, self.criterion,
-            self.converged, self.singular, self.named, self.failures,
-        )  # fmt: skip
+                self._fill(out, int(number))
+        return out
 
-    def _all(self) -> NDArray[np.intp]:
-        """Fit all together; returns those which are to be looked at alone."""
-        found, self.sigma, self.criterion, known = self.fit._together(self.Y)
-        self.fixef, self.theta = found.beta, found.theta
-        self.converged, self.singular = found.converged & known, found.singular & known
-        scale = np.where(np.isnan(self.sigma), 1.0, self.sigma)
-        # Lambda of each term is linear in theta.
-        factors = [self.fit.layout.unpack(row) for row in np.eye(self.theta.shape[1])]
-        covariances = []
-        for by_theta in zip(*factors, strict=True):
-            L = np.einsum("mk,kab->mab", self.theta, np.array(by_theta)) * scale[:, None, None]
-            covariances.append(L @ L.transpose(0, 2, 1))
-        for p in self.parameters:
-            if p.kind == "beta":
-                self.named[p.name] = self.fixef[:, p.first].copy()
-            elif p.kind == "sigma":
-                self.named[p.name] = self.sigma.copy()
-            else:
-                self.named[p.name] = _entry(covariances[p.term], p)
-        return np.flatnonzero(~known)
+    def _unfitted(self, Y: Array) -> Refits:
+        m, no = Y.shape[1], np.zeros(Y.shape[1], dtype=bool)
+        nothing = [np.full((m, k.size), np.nan) for k in (self.beta, self.theta)]
+        nothing += [np.full(m, np.nan), np.full(m, np.nan)]
+        named = {p.name: np.full(m, np.nan) for p in self.named_parameters}
+        return Refits(self, Y, *nothing, no, no.copy(), named, {})
 
-    def _one(self, number: int) -> None:
+    def _fill(self, out: Refits, number: int) -> None:
+        """Fit to one response, and put its numbers in their places."""
         try:
-            found = self.fit.refit(self.Y[:, number])
+            found = self.refit(out.Y[:, number])
         except MixedlabError as error:
-            self.failures[number] = f"{type(error).__name__}: {error}"
-            for values in (self.fixef, self.theta, self.sigma, self.criterion):
+            out.failures[number] = f"{type(error).__name__}: {error}"
+            for values in (out.fixef, out.theta, out.sigma, out.criterion):
                 values[number] = np.nan
             return
-        self.fixef[number], self.theta[number] = found.beta, found.theta
-        self.sigma[number] = np.nan if found.sigma is None else found.sigma
-        self.criterion[number] = found.criterion
-        self.converged[number], self.singular[number] = found.converged, found.singular
+        out.fixef[number], out.theta[number] = found.beta, found.theta
+        out.sigma[number] = np.nan if found.sigma is None else found.sigma
+        out.criterion[number] = found.criterion
+        out.converged[number], out.singular[number] = found.converged, found.singular
         for p in found.named_parameters:
-            self.named[p.name][number] = p.estimate
+            out.named[p.name][number] = p.estimate
+
+
+def _named_of(found: Together, fit: Any, sigma: Array) -> dict[str, Array]:
+    """Standard deviations, correlations, sigma and coefficients of m fits by name, (m,) each."""
+    scale = np.where(np.isnan(sigma), 1.0, sigma)[:, None, None]
+    # Lambda of each term is linear in theta.
+    factors = [fit.layout.unpack(row) for row in np.eye(found.theta.shape[1])]
+    covariances = []
+    for by_theta in zip(*factors, strict=True):
+        L = np.einsum("mk,kab->mab", found.theta, np.array(by_theta)) * scale
+        covariances.append(L @ L.transpose(0, 2, 1))
+    return {
+        p.name: found.beta[:, p.first].copy() if p.kind == "beta"
+        else sigma.copy() if p.kind == "sigma"
+        else _entry(covariances[p.term], p)
+        for p in fit.named_parameters
+    }  # fmt: skip
 
 
 def _entry(covariance: Array, p: Parameter) -> Array:

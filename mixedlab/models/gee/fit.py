@@ -150,7 +150,7 @@ class GEEFit(Questions):
     @property
     def offset(self) -> Array:
         """Known part (n,) of the linear predictor."""
-        return np.zeros(self.n_obs) + self.equations.offset
+        return self.equations.offset
 
     @property
     def dispersion(self) -> float:

@@ -286,7 +286,7 @@ def fit_marginal(
         X=Q * np.sqrt(y.size),
         y=y,
         weights=np.ones(y.size) if weights is None else np.asarray(weights, dtype=float),
-        offset=0.0 if offset is None else np.asarray(offset, dtype=float),
+        offset=np.zeros(y.size) if offset is None else np.asarray(offset, dtype=float),
     )
     # The independence solution first: from farther away, moments of the residuals need not
     # be those of any correlation matrix.

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from mixedlab.engine.correlation import Clusters, Correlation, Independence
 from mixedlab.engine.families import Family
+from mixedlab.engine.fixed_likelihood import scoring
 from mixedlab.errors import DataError
 
 Array = NDArray[np.float64]
@@ -89,7 +90,7 @@ class Equations:
     X: Array
     y: Array
     weights: Array
-    offset: Array | float
+    offset: Array
     dispersion: float = 1.0
 
     def at(self, beta: Array) -> Evaluation | None:
@@ -157,8 +158,9 @@ def under_independence(equations: Equations, max_iter: int) -> tuple[Equations, 
     The negative binomial and the beta-binomial have a dispersion that shapes the variance:
     it makes the Pearson statistic n - p. Whatever is left goes into phi.
     """
-    independence = Independence(equations.clusters)
-    solution = solve(equations, independence, _start(equations), max_iter)
+    independence, e = Independence(equations.clusters), equations
+    start, _ = scoring(e.family, e.y, e.X, e.weights, e.offset, max_steps=0)
+    solution = solve(equations, independence, equations.at(start), max_iter)
     if equations.family.name in ("negative_binomial", "beta_binomial"):
         for _ in range(20):
             before = equations.dispersion
@@ -168,25 +170,6 @@ def under_independence(equations: Equations, max_iter: int) -> tuple[Equations, 
             if abs(np.log(equations.dispersion / before)) < 1e-10:
                 break
     return equations, solution
-
-
-def _start(equations: Equations) -> Evaluation | None:
-    """Weighted least squares on the linearised response, at means near the responses."""
-    link, family, w = equations.family.link, equations.family, equations.weights
-    mu = family.start_mu(equations.y, w)
-    eta = link.eta(mu)
-    with np.errstate(all="ignore"):
-        root = link.dmu(eta) / np.sqrt(family.variance(mu, w, equations.dispersion))
-    root = np.where(np.isfinite(root), root, 0.0)
-    working = eta - equations.offset + (equations.y - mu) / link.dmu(eta)
-    beta = np.linalg.lstsq(equations.X * root[:, None], working * root, rcond=None)[0]
-    start = equations.at(beta)
-    if start is not None:
-        return start
-    # A flat start: the mean of all responses for every row, as far as X can give it.
-    middle = link.eta(np.average(mu, weights=w))
-    flat = np.linalg.lstsq(equations.X, middle - equations.offset + 0 * mu, rcond=None)[0]
-    return equations.at(flat)
 
 
 def _dispersion(equations: Equations, mu: Array) -> float:

@@ -16,7 +16,7 @@ def equations(kind="poisson", link=None, seed=0):
     mu = np.exp(0.5 + 0.4 * x + 0.3 * rng.normal(size=30)[g])
     X = np.linalg.qr(np.column_stack([np.ones(120), x]))[0] * np.sqrt(120)
     y = rng.poisson(mu).astype(float)
-    return Equations(family(kind, link), Clusters(g), X, y, np.ones(120), 0.0)
+    return Equations(family(kind, link), Clusters(g), X, y, np.ones(120), np.zeros(120))
 
 
 def test_an_evaluation_is_what_the_equations_say():
@@ -58,6 +58,8 @@ def test_what_cannot_be_solved_is_refused():
     with pytest.raises(DataError, match="choose another link"):
         solve(e, Independence(e.clusters), None, 10)
     exact = equations("gaussian")
-    exact = Equations(exact.family, exact.clusters, exact.X, exact.X @ [1.0, 2.0], exact.weights, 0)
+    exact = Equations(
+        exact.family, exact.clusters, exact.X, exact.X @ [1.0, 2.0], exact.weights, exact.offset
+    )
     with pytest.raises(DataError, match="fit every response exactly"):
         under_independence(exact, 10)
