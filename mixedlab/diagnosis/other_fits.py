@@ -27,7 +27,7 @@ def refuse_costly(fit: MixedModel) -> None:
 
 def of_rows(fit: MixedModel, rows: NDArray[np.intp]) -> MixedModel | None:
     """The same model fitted to some of the rows; None where it cannot be."""
-    from mixedlab.models.generalized_fit import fit_generalized
+    from mixedlab.models.generalized import fit_generalized
     from mixedlab.models.linear import fit_linear
 
     y, X = fit.y[rows], fit.X[rows]

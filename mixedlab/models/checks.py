@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from mixedlab.engine.terms import RandomTerm
+from mixedlab.engine.terms import RandomTerm, check_parameters
 from mixedlab.errors import DataError
+
+if TYPE_CHECKING:
+    from mixedlab.models.joint_likelihood import JointLikelihood
 
 Array = NDArray[np.float64]
 
@@ -70,4 +74,52 @@ def independent_columns(X: Array, names: Sequence[str]) -> None:
     if X.shape[1] and np.linalg.eigvalsh(scaled.T @ scaled)[0] < 1e-12:
         raise DataError(
             f"The columns {', '.join(names)} of X are linearly dependent: leave one of them out."
+        )
+
+
+def check_generalized(problem: JointLikelihood, rows: ArrayLike | None = None) -> None:
+    """Raise, in words, where these data cannot identify a generalised model."""
+    kind, y, w, terms = problem.family, problem.y, problem.weights, problem.terms
+    nagq = problem.nagq
+    independent_columns(problem.X, problem.names)
+    try:
+        kind.check_response(y, np.broadcast_to(w, y.shape), rows)
+    except ValueError as error:
+        raise DataError(str(error)) from None
+    if int(nagq) != nagq or nagq < 1:
+        raise DataError(f"nagq is a whole number of nodes from 1 up, not {nagq!r}.")
+    groups = list(dict.fromkeys(t.group for t in terms))
+    if nagq > 1 and len(groups) > 1:
+        raise DataError(
+            f"nagq={nagq} needs one grouping factor, but there are {len(groups)}: "
+            f"{', '.join(groups)}. Their random effects are joined in one integral of thousands of "
+            "dimensions, which quadrature cannot do node by node. Use nagq=1 (Laplace)."
+        )
+    if nagq > 1:
+        q = sum(t.n_coefs for t in terms)
+        if float(nagq) ** q > 2e6:
+            raise DataError(
+                f"nagq={nagq} with {q} random coefficients a level is {nagq}**{q} nodes: "
+                "use fewer nodes a dimension."
+            )
+    check_parameters(terms, y.size)
+    for term in terms:
+        random_term(term, y.size)
+        if kind.counts_trials and np.all(np.asarray(w) == 1):
+            _refuse_unidentified_binary(y, term)
+
+
+def _refuse_unidentified_binary(y: Array, term: RandomTerm) -> None:
+    size = np.bincount(term.index, minlength=term.n_levels)
+    if size.max() == 1:
+        raise DataError(
+            f"Each level of {term.group!r} has one 0/1 response: a binary response has no spread "
+            f"within a group from which the variance of {term.group!r} could be told. Use groups "
+            "with more rows, or leave the term out."
+        )
+    successes = np.bincount(term.index, weights=y, minlength=term.n_levels)
+    if np.all((successes == 0) | (successes == size)):
+        raise DataError(
+            f"In every level of {term.group!r} the responses are all 0 or all 1: the standard "
+            "deviation between levels runs to infinity. Use groups in which the response varies."
         )

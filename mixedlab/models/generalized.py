@@ -16,21 +16,20 @@ prior, ``-sum beta^2 / (2 prior_sd^2)`` over all coefficients but the intercept,
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from mixedlab.engine.families import Family
 from mixedlab.engine.families import family as family_named
 from mixedlab.engine.terms import RandomTerm
-from mixedlab.errors import LaplaceWarning, SeparationError
-from mixedlab.models.generalized_fit import (
-    GeneralizedFit,
-    OnSeparation,
-    Penalty,
-    fit_generalized,
-)
+from mixedlab.errors import DataError, LaplaceWarning, SeparationError
+from mixedlab.models.checks import column, matrix
+from mixedlab.models.generalized_fit import GeneralizedFit
+from mixedlab.models.joint_likelihood import JointLikelihood
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -38,6 +37,8 @@ if TYPE_CHECKING:
 __all__ = ["GeneralizedFit", "LaplaceWarning", "fit_generalized", "glmm"]
 
 Array = NDArray[np.float64]
+Penalty = Literal["firth"] | None
+OnSeparation = Literal["error", "warn"]
 
 _RESPONSE_KIND = {
     "binomial": "binomial",
@@ -169,6 +170,70 @@ def glmm(
         direction = np.array(error.separation.direction)
         raise SeparationError(describe(direction, design, data, kind)) from None
     return replace(fit, design=design, formula=design.formula)
+
+
+def fit_generalized(
+    y: ArrayLike,
+    X: ArrayLike,
+    terms: Sequence[RandomTerm],
+    *,
+    family: str | Family = "binomial",
+    link: str | None = None,
+    nagq: int = 1,
+    weights: ArrayLike | None = None,
+    offset: ArrayLike | None = None,
+    names: Sequence[str] | None = None,
+    prior_sd: float | None = None,
+    penalty: Penalty = None,
+    start: ArrayLike | None = None,
+    rows: ArrayLike | None = None,
+    standard_errors: bool = True,
+    separation: OnSeparation = "error",
+) -> GeneralizedFit:
+    """Fit a generalised linear mixed model to arrays; pandas is not imported.
+
+    Parameters
+    ----------
+    y : array, shape (n,)
+        Response on the scale of the mean: a proportion for the binomial families, whose
+        ``weights`` are the trials.
+    X : array, shape (n, p)
+    terms : sequence of RandomTerm
+        May be empty.
+    start : array, optional
+        Parameters to start from: theta, beta and, where there is one, the log dispersion.
+    rows : array of int, optional
+        Row numbers for messages.
+    standard_errors : bool
+        False leaves standard errors out (nan), and the check of Laplace's approximation: half the
+        time, for a picture that follows a slider.
+    family, link, nagq, weights, offset, names, prior_sd, penalty, separation
+        As in `glmm`.
+
+    Raises
+    ------
+    DataError
+        Shapes that do not fit, a response outside the family's range, variances that the data
+        cannot identify, a separated response, ``nagq`` > 1 with several grouping factors.
+    """
+    kind = family_named(family, link)
+    X, names = matrix(X, names)
+    n = X.shape[0]
+    y = np.asarray(y, dtype=float)
+    if y.shape != (n,):
+        raise DataError(f"y has shape {y.shape} and X {X.shape}: give n values and n rows.")
+    w = 1.0 if weights is None else np.asarray(weights, dtype=float)
+    o = np.zeros(n) if offset is None else column("offset", offset, n)
+    if prior_sd is not None and not prior_sd > 0:
+        raise DataError(f"prior_sd is a positive number, not {prior_sd!r}.")
+    if penalty not in (None, "firth"):
+        raise DataError(f"There is no penalty {penalty!r}: choose 'firth' or None.")
+    if separation not in ("error", "warn"):
+        raise DataError(f"separation is 'error' or 'warn', not {separation!r}.")
+    problem = JointLikelihood(kind, y, X, tuple(terms), w, o, nagq, names, prior_sd, penalty)
+    return GeneralizedFit.of(
+        problem, start, standard_errors=standard_errors, refuse=separation == "error", rows=rows
+    )
 
 
 def _observation_term(rows: NDArray[np.intp]) -> RandomTerm:

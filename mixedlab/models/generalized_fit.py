@@ -1,41 +1,51 @@
-"""A fitted generalised linear mixed model, and the way to it from arrays.
+r"""A fitted generalised linear mixed model.
 
-`fit_generalized` checks the arrays and maximises the likelihood (`JointLikelihood`); the fit is
-what was found, and answers every question from it.
+The parameters a are estimated jointly, with covariance C: entries of the factors Lambda, beta, log
+dispersion. The linear predictor of a row, given the effects of its group, is
+``x'beta + z'b``, where b given beta has the covariance G of the modes and moves with beta by
+``-G Z'W X``. Averaged over groups it is
+
+    eta_M = g(mu_M(x'beta, s^2)),   s^2 = z' Lambda Lambda' z,
+    d eta_M / d a = (d mu_M / d eta . d eta / d a  +  d mu_M / d s^2 . d s^2 / d a) / g^-1'(eta_M),
+
+with mu_M and its derivatives from `mixedlab.inference.population_averaged`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from functools import cached_property
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from mixedlab.engine.families import Family
-from mixedlab.engine.families import family as family_named
+from mixedlab.engine.integrated_likelihood import Evaluation
 from mixedlab.engine.many_generalized import many_generalized
 from mixedlab.engine.quasi_newton import Minimum, covariance, hessian_by_differences
-from mixedlab.engine.terms import RandomTerm, check_parameters
+from mixedlab.engine.terms import RandomTerm
 from mixedlab.errors import DataError, listed
+from mixedlab.inference.contract import Combination, Held, Likelihood, Moments, Parameter, Rows
 from mixedlab.inference.explained import pearson_residuals
+from mixedlab.inference.population_averaged import marginal_derivatives, marginal_mean
 from mixedlab.inference.questions import Question
 from mixedlab.inference.reporting import Summary
-from mixedlab.models.checks import column, independent_columns, matrix, random_term
-from mixedlab.models.generalized_answers import GeneralizedAnswers
+from mixedlab.models.checks import check_generalized, column
+from mixedlab.models.fit import MixedFit
+from mixedlab.models.generalized_held import ParameterHeld
 from mixedlab.models.joint_likelihood import JointEvaluation, JointLikelihood
 from mixedlab.models.laplace_check import warn_if_laplace_is_off
 from mixedlab.models.parameter_vector import ParameterVector
+from mixedlab.models.parameters import State, joint_covariance
 from mixedlab.models.refits import Together, one_factor
 
 Array = NDArray[np.float64]
-Penalty = Literal["firth"] | None
-OnSeparation = Literal["error", "warn"]
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
-class GeneralizedFit(GeneralizedAnswers):
+class GeneralizedFit(MixedFit):
     """A fitted generalised linear mixed model.
 
     Attributes
@@ -73,6 +83,83 @@ class GeneralizedFit(GeneralizedAnswers):
     problem: JointLikelihood
     found: Minimum[JointEvaluation]
     separating: Array | None = None
+
+    profiled_kinds: ClassVar[frozenset[str]] = frozenset(
+        {"sd", "cor", "sigma", "dispersion", "beta"}
+    )
+
+    @classmethod
+    def of(
+        cls,
+        problem: JointLikelihood,
+        start: ArrayLike | None = None,
+        *,
+        standard_errors: bool = True,
+        refuse: bool = True,
+        rows: ArrayLike | None = None,
+    ) -> GeneralizedFit:
+        """Maximise the likelihood, refuse what has no maximum, and make a fit of what was found.
+
+        Parameters are those of `fit_generalized`; ``refuse`` a separated response.
+        """
+        check_generalized(problem, rows)
+        kind, vector = problem.family, problem.vector
+        free = problem.prior_sd is None and problem.penalty is None and start is None
+        direction = None
+        if free:
+            direction = _separating(problem, problem.fixed_start_runs_away(), refuse)
+        first = None if start is None else np.asarray(start, dtype=float)
+        found = problem.maximise(first, prove=standard_errors)
+        at = found.at.marginal
+        x = vector.to_user(found.x)
+        theta, beta, dispersion = vector.split(x)
+        vcov = vector.covariance_to_user(covariance(found.hessian))
+        vcov_beta = vcov[vector.of_beta, vector.of_beta]
+        if free and direction is None:
+            unknown = standard_errors and not np.isfinite(np.diag(vcov_beta)).all()
+            direction = _separating(problem, unknown or problem.is_far(beta), refuse)
+        if direction is not None:
+            # The search's differences step a standard error wide, which here has no end.
+            hessian = hessian_by_differences(
+                lambda z: problem.evaluate(z, found.at).gradient, found.x
+            )
+            vcov = vector.covariance_with_endless(hessian, problem.X, direction)
+            vcov_beta = vcov[vector.of_beta, vector.of_beta]
+        if not at.finite:
+            raise DataError(
+                f"The likelihood of a {kind.name} model with {kind.link.name} link could not be "
+                "evaluated: no start value keeps every mean inside the family's range. Use the "
+                "family's usual link, or rescale the covariates."
+            )
+        if standard_errors:
+            warn_if_laplace_is_off(problem, x, vcov, at)
+        sigma = float(np.sqrt(dispersion)) if kind.name == "gaussian" else None
+        return cls(
+            y=problem.y,
+            X=problem.X,
+            names=tuple(problem.names),
+            terms=tuple(problem.terms),
+            weights=None if np.ndim(problem.weights) == 0 else problem.weights,
+            offset=problem.offset if problem.offset.any() else None,
+            problem=problem,
+            found=found,
+            parameters=x,
+            vcov_parameters=vcov,
+            beta=beta,
+            vcov_beta=vcov_beta,
+            theta=theta if sigma is None else theta / sigma,
+            sigma=sigma,
+            dispersion=dispersion,
+            b=at.modes(),
+            criterion=-2 * at.loglik,
+            n_params=x.size,
+            converged=found.converged and not (standard_errors and _unknown(vector, x, vcov)),
+            singular=vector.is_singular(x),
+            family=kind.name,
+            link=kind.link.name,
+            nagq=problem.nagq,
+            separating=direction,
+        )
 
     # --- what the linear model has too
 
@@ -120,27 +207,16 @@ class GeneralizedFit(GeneralizedAnswers):
     overdispersion = Question("explained")
 
     def refit(self, y: ArrayLike) -> GeneralizedFit:  # noqa: D102  (as in MixedFit)
-        fit = self._fitted(y, self.X, self.names)
+        fit = self._again(y=column("y", y, self.n_obs))
         return replace(fit, design=self.design, formula=self.formula)
 
     def with_columns(self, X: Array, names: Sequence[str]) -> GeneralizedFit:
         """The same model with other fixed-effects columns, fitted."""
-        return self._fitted(self.y, X, names)
+        return self._again(X=X, names=tuple(names))
 
-    def _fitted(self, y: ArrayLike, X: Array, names: Sequence[str]) -> GeneralizedFit:
-        return fit_generalized(
-            y,
-            X,
-            self.terms,
-            family=self.response_family,
-            nagq=self.nagq,
-            weights=self.weights,
-            offset=self.offset,
-            names=names,
-            prior_sd=self.problem.prior_sd,
-            penalty=self.problem.penalty,
-            separation="error" if self.separating is None else "warn",
-        )
+    def _again(self, **arrays: Any) -> GeneralizedFit:
+        problem = replace(self.problem, **arrays)
+        return GeneralizedFit.of(problem, refuse=self.separating is None)
 
     @property
     def at_once(self) -> bool:
@@ -162,163 +238,97 @@ class GeneralizedFit(GeneralizedAnswers):
         at = np.asarray(parameters, dtype=float)
         return self.problem.at(at, gradient=False, near=self.evaluation).loglik
 
-    def coefficients_first(self, term: int, coefs: Sequence[int]) -> tuple[JointLikelihood, Array]:
-        """The same model with some coefficients of a term put first, and its parameters.
+    # --- the contract of inference
 
-        The sd of a term's first coefficient is an entry of the parameters, so that it can be held.
-        """
-        old = self.terms[term]
-        order = [*coefs, *(k for k in range(old.n_coefs) if k not in coefs)]
-        names = tuple(old.names[k] for k in order)
-        new = replace(old, Z=np.ascontiguousarray(old.Z[:, order]), names=names)
-        terms = [new if t == term else other for t, other in enumerate(self.terms)]
-        problem = replace(self.problem, terms=tuple(terms))
-        factors = self.layout.unpack(self.parameters[: self.theta.size])
-        lower = np.linalg.qr(factors[term][order].T, mode="r").T
-        factors[term] = lower * np.where(np.diag(lower) < 0, -1.0, 1.0)
-        rest = self.parameters[self.theta.size :]
-        return problem, np.concatenate([problem.vector.layout.pack(factors), rest])
+    @property
+    def evaluation(self) -> Evaluation:
+        """The likelihood at its maximum: modes, factor and gradient."""
+        return self.found.at.marginal
 
+    @cached_property
+    def modes_by_beta(self) -> list[Array]:
+        """Minus the derivative of each term's modes in beta, (J, q, p)."""
+        return self.problem.likelihood.modes_by_beta(self.evaluation, self.dispersion)
 
-def fit_generalized(
-    y: ArrayLike,
-    X: ArrayLike,
-    terms: Sequence[RandomTerm],
-    *,
-    family: str | Family = "binomial",
-    link: str | None = None,
-    nagq: int = 1,
-    weights: ArrayLike | None = None,
-    offset: ArrayLike | None = None,
-    names: Sequence[str] | None = None,
-    prior_sd: float | None = None,
-    penalty: Penalty = None,
-    start: ArrayLike | None = None,
-    rows: ArrayLike | None = None,
-    standard_errors: bool = True,
-    separation: OnSeparation = "error",
-) -> GeneralizedFit:
-    """Fit a generalised linear mixed model to arrays; pandas is not imported.
+    @property
+    def unanswered(self) -> Mapping[str, str]:
+        """Questions that this fit does not answer, each with the reason."""
+        answered = ("profile interval", "marginal coefficients")
+        return {q: why for q, why in super().unanswered.items() if q not in answered}
 
-    Parameters
-    ----------
-    y : array, shape (n,)
-        Response on the scale of the mean: a proportion for the binomial families, whose
-        ``weights`` are the trials.
-    X : array, shape (n, p)
-    terms : sequence of RandomTerm
-        May be empty.
-    start : array, optional
-        Parameters to start from: theta, beta and, where there is one, the log dispersion.
-    rows : array of int, optional
-        Row numbers for messages.
-    standard_errors : bool
-        False leaves standard errors out (nan), and the check of Laplace's approximation: half the
-        time, for a picture that follows a slider.
-    family, link, nagq, weights, offset, names, prior_sd, penalty, separation
-        As in `glmm`.
+    @property
+    def likelihood_kind(self) -> Likelihood:
+        """Which likelihood was maximised: Laplace's is exact where the response is normal."""
+        made = super().likelihood_kind
+        normal = made.family == "gaussian" and made.link == "identity"
+        exact = normal or not self.terms
+        return made if exact else replace(made, integral=f"nagq={self.nagq}")
 
-    Raises
-    ------
-    DataError
-        Shapes that do not fit, a response outside the family's range, variances that the data
-        cannot identify, a separated response, ``nagq`` > 1 with several grouping factors.
-    """
-    kind = family_named(family, link)
-    X, names = matrix(X, names)
-    n = X.shape[0]
-    y = np.asarray(y, dtype=float)
-    if y.shape != (n,):
-        raise DataError(f"y has shape {y.shape} and X {X.shape}: give n values and n rows.")
-    independent_columns(X, names)
-    w = 1.0 if weights is None else np.asarray(weights, dtype=float)
-    o = np.zeros(n) if offset is None else column("offset", offset, n)
-    try:
-        kind.check_response(y, np.broadcast_to(w, y.shape), rows)
-    except ValueError as error:
-        raise DataError(str(error)) from None
-    terms = tuple(terms)
-    _check_random_part(kind, y, w, terms, nagq)
-    if prior_sd is not None and not prior_sd > 0:
-        raise DataError(f"prior_sd is a positive number, not {prior_sd!r}.")
-    if penalty not in (None, "firth"):
-        raise DataError(f"There is no penalty {penalty!r}: choose 'firth' or None.")
-    if separation not in ("error", "warn"):
-        raise DataError(f"separation is 'error' or 'warn', not {separation!r}.")
-    problem = JointLikelihood(kind, y, X, terms, w, o, nagq, names, prior_sd, penalty)
-    return _estimate(
-        problem,
-        start,
-        standard_errors,
-        refuse=separation == "error",
-        y=y,
-        X=X,
-        names=names,
-        terms=terms,
-        weights=None if weights is None else w,
-        offset=None if offset is None else o,
-    )
+    def _dispersions(self) -> list[Parameter]:
+        edge = self.problem.vector.at_limit(self.parameters)
+        return [
+            replace(p, at_boundary=edge, can_be_held=p.can_be_held and not edge)
+            for p in super()._dispersions()
+        ]
 
+    def parameter_covariance(self) -> Array:
+        """Joint covariance of the named parameters on their free scales; NaN: unknown."""
+        at, covariance = self.parameters, self.vcov_parameters
+        return joint_covariance(self.named_parameters, self._state, at, covariance)
 
-def _estimate(
-    problem: JointLikelihood,
-    start: ArrayLike | None,
-    standard_errors: bool,
-    refuse: bool,
-    **arrays: Any,
-) -> GeneralizedFit:
-    """Maximise the likelihood, refuse what has no maximum, and make a fit of what was found."""
-    kind, vector = problem.family, problem.vector
-    free = problem.prior_sd is None and problem.penalty is None and start is None
-    direction = None
-    if free:
-        direction = _separating(problem, problem.fixed_start_runs_away(), refuse)
-    first = None if start is None else np.asarray(start, dtype=float)
-    found = problem.maximise(first, prove=standard_errors)
-    at = found.at.marginal
-    x = vector.to_user(found.x)
-    theta, beta, dispersion = vector.split(x)
-    vcov = vector.covariance_to_user(covariance(found.hessian))
-    vcov_beta = vcov[vector.of_beta, vector.of_beta]
-    if free and direction is None:
-        unknown = standard_errors and not np.isfinite(np.diag(vcov_beta)).all()
-        direction = _separating(problem, unknown or problem.is_far(beta), refuse)
-    if direction is not None:
-        # The search's differences step a standard error wide, which here has no end.
-        hessian = hessian_by_differences(lambda z: problem.evaluate(z, found.at).gradient, found.x)
-        vcov = vector.covariance_with_endless(hessian, problem.X, direction)
-        vcov_beta = vcov[vector.of_beta, vector.of_beta]
-    if not at.finite:
-        raise DataError(
-            f"The likelihood of a {kind.name} model with {kind.link.name} link could not be "
-            "evaluated: no start value keeps every mean inside the family's range. Use the "
-            "family's usual link, or rescale the covariates."
-        )
-    if standard_errors:
-        warn_if_laplace_is_off(problem, x, vcov, at)
-    singular = vector.is_singular(x)
-    sigma = float(np.sqrt(dispersion)) if kind.name == "gaussian" else None
-    return GeneralizedFit(
-        **arrays,
-        problem=problem,
-        found=found,
-        parameters=x,
-        vcov_parameters=vcov,
-        beta=beta,
-        vcov_beta=vcov_beta,
-        theta=theta if sigma is None else theta / sigma,
-        sigma=sigma,
-        dispersion=dispersion,
-        b=at.modes(),
-        criterion=-2 * at.loglik,
-        n_params=x.size,
-        converged=found.converged and not (standard_errors and _unknown(vector, x, vcov)),
-        singular=singular,
-        family=kind.name,
-        link=kind.link.name,
-        nagq=problem.nagq,
-        separating=direction,
-    )
+    def _state(self, at: Array) -> State:
+        m, p = self.theta.size, self.beta.size
+        factors = self.layout.unpack(at[:m])
+        log_dispersion = at[-1] if self.problem.vector.has_dispersion else 0.0
+        return [L @ L.T for L in factors], log_dispersion, at[m : m + p]
+
+    def hold(self, parameter: Parameter) -> Held:
+        """The deviance with a parameter held, for profiles."""
+        return ParameterHeld(self, parameter)
+
+    # --- predictions
+
+    def _conditional_variance(self, rows: Rows) -> Array:
+        """Variance of ``x'beta + z'b`` about its prediction, on the link's scale."""
+        left = rows.X.copy()
+        for term, by_beta in zip(rows.terms, self.modes_by_beta, strict=True):
+            seen = term.index >= 0
+            left[seen] -= np.einsum("ik,ikp->ip", term.Z[seen], by_beta[term.index[seen]])
+        fixed = np.einsum("ip,pq,iq->i", left, self.vcov_beta, left)
+        return self.evaluation.predictive_variance(rows.terms) + fixed
+
+    def _marginal_moments(self, rows: Rows, variance: bool) -> Moments:
+        if variance:
+            combination = self.marginal_predictor(rows)
+            return Moments(combination.value, combination.variance)
+        link, eta = self.response_family.link, rows.fixed_part(self.beta)
+        between, _ = self._between_and_slope(rows.terms, rows.n)
+        return Moments(link.eta(marginal_mean(link, eta, between)))
+
+    def marginal_predictor(self, rows: Rows) -> Combination:
+        """Link of the mean over groups, as a function of all parameters."""
+        link, eta = self.response_family.link, rows.fixed_part(self.beta)
+        between, by_theta = self._between_and_slope(rows.terms, rows.n)
+        value = link.eta(marginal_mean(link, eta, between))
+        by_eta, by_between = marginal_derivatives(link, eta, between)
+        slope = 1.0 / link.dmu(value)
+        m, p = self.theta.size, self.beta.size
+        jacobian = np.zeros((rows.n, self.parameters.size))
+        jacobian[:, :m] = (slope * by_between)[:, None] * by_theta
+        jacobian[:, m : m + p] = (slope * by_eta)[:, None] * rows.X
+        return Combination.of(value, jacobian, self.vcov_parameters)
+
+    def _between_and_slope(self, terms: Sequence[RandomTerm], n: int) -> tuple[Array, Array]:
+        """``s^2 = sum_t |Lambda_t' z_t|^2`` (n,), and its derivative in theta (n, m)."""
+        m = self.theta.size
+        between, slope = np.zeros(n), np.zeros((n, m))
+        factors = self.layout.unpack(self.parameters[:m])
+        for term, L, where in zip(terms, factors, self.layout.slices, strict=True):
+            v = term.Z @ L
+            between += (v**2).sum(1)
+            cols, rows = np.triu_indices(term.n_coefs)
+            slope[:, where] = 2 * term.Z[:, rows] * v[:, cols]
+        return between, slope
 
 
 def _unknown(vector: ParameterVector, x: Array, vcov: Array) -> bool:
@@ -338,45 +348,3 @@ def _separating(problem: JointLikelihood, suspected: bool, refuse: bool) -> Arra
     return refuse_or_warn(
         problem.family, problem.y, problem.X, problem.weights, problem.names, refuse
     )
-
-
-def _check_random_part(
-    kind: Family, y: Array, w: Array | float, terms: Sequence[RandomTerm], nagq: int
-) -> None:
-    if int(nagq) != nagq or nagq < 1:
-        raise DataError(f"nagq is a whole number of nodes from 1 up, not {nagq!r}.")
-    groups = list(dict.fromkeys(t.group for t in terms))
-    if nagq > 1 and len(groups) > 1:
-        raise DataError(
-            f"nagq={nagq} needs one grouping factor, but there are {len(groups)}: "
-            f"{', '.join(groups)}. Their random effects are joined in one integral of thousands of "
-            "dimensions, which quadrature cannot do node by node. Use nagq=1 (Laplace)."
-        )
-    if nagq > 1:
-        q = sum(t.n_coefs for t in terms)
-        if float(nagq) ** q > 2e6:
-            raise DataError(
-                f"nagq={nagq} with {q} random coefficients a level is {nagq}**{q} nodes: "
-                "use fewer nodes a dimension."
-            )
-    check_parameters(terms, y.size)
-    for term in terms:
-        random_term(term, y.size)
-        if kind.counts_trials and np.all(np.asarray(w) == 1):
-            _refuse_unidentified_binary(y, term)
-
-
-def _refuse_unidentified_binary(y: Array, term: RandomTerm) -> None:
-    size = np.bincount(term.index, minlength=term.n_levels)
-    if size.max() == 1:
-        raise DataError(
-            f"Each level of {term.group!r} has one 0/1 response: a binary response has no spread "
-            f"within a group from which the variance of {term.group!r} could be told. Use groups "
-            "with more rows, or leave the term out."
-        )
-    successes = np.bincount(term.index, weights=y, minlength=term.n_levels)
-    if np.all((successes == 0) | (successes == size)):
-        raise DataError(
-            f"In every level of {term.group!r} the responses are all 0 or all 1: the standard "
-            "deviation between levels runs to infinity. Use groups in which the response varies."
-        )

@@ -52,10 +52,46 @@ def test_two_threads_ask_one_fit(fit):
             assert answers[1] == expected[1]
 
 
-def test_a_coefficient_can_be_put_first():
-    table = ml.load("contraception")
-    slopes = ml.glmm("use ~ age + (age | district)", table)
-    problem, parameters = slopes.coefficients_first(0, [1])
-    assert problem.at(parameters).loglik == pytest.approx(slopes.loglik, abs=1e-6)
-    sd = np.sqrt(slopes.covariances[0][1, 1])
-    assert parameters[0] == pytest.approx(sd)
+@pytest.fixture(scope="module")
+def slopes():
+    return ml.glmm("use ~ age + urban + (urban | district)", ml.load("contraception"))
+
+
+def test_slopes_of_the_marginal_predictor_are_differences(slopes):
+    """In theta and beta, one at a time, with the others where they are."""
+    from dataclasses import replace
+
+    rows = slopes.rows(ml.load("contraception").iloc[[0, 700, 1500]])
+    found = slopes.marginal_predictor(rows)
+    m = slopes.theta.size
+    for k in range(slopes.parameters.size):
+        h = 1e-5
+        ends = []
+        for sign in (1, -1):
+            moved = slopes.parameters.copy()
+            moved[k] += sign * h
+            other = replace(slopes, parameters=moved, theta=moved[:m], beta=moved[m:])
+            ends.append(other.marginal_predictor(rows).value)
+        slope = (ends[0] - ends[1]) / (2 * h)
+        np.testing.assert_allclose(found.jacobian[:, k], slope, rtol=1e-5, atol=1e-8)
+
+
+def test_marginal_moments_are_one_with_and_without_variance(slopes):
+    rows = slopes.rows()
+    with_variance = slopes.mean_and_variance(rows, "marginal")
+    without = slopes.mean_and_variance(rows, "marginal", variance=False)
+    np.testing.assert_array_equal(with_variance.eta, without.eta)
+    assert without.variance is None
+
+
+def test_dispersions_are_parameters():
+    fit = models_cache.fit("negative binomial")
+    (dispersion,) = [p for p in fit.named_parameters if p.kind == "dispersion"]
+    assert dispersion.estimate == fit.dispersion
+    low, high = fit.confint().loc["dispersion"]
+    assert low < fit.dispersion < high
+
+
+def test_integrals_that_compare():
+    assert models_cache.fit("no random term").likelihood_kind.integral == "exact"
+    assert models_cache.fit("quadrature").likelihood_kind.integral.startswith("nagq=")
