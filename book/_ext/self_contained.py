@@ -40,6 +40,7 @@ POLICY = "; ".join(
 MATHJAX_FILES = ("tex-mml-chtml.js", "output/chtml/fonts/woff-v2", "input/tex/extensions")
 FRONT = front_end.FOLDER
 PRACTICE = Path(__file__).parents[1] / "_practice"
+EXPLORE = Path(__file__).parents[1] / "_explore"
 ENGINE_FOLDER = f"pyodide-{assets.PYODIDE}"
 EXECUTABLE = {"", "text/javascript", "application/javascript"}
 SCRIPT = re.compile(r"<script(?P<attributes>[^>]*)>(?P<body>.*?)</script>", re.DOTALL)
@@ -109,7 +110,8 @@ def copy_front(static: Path, archives: Mapping[str, Any], chapters: Mapping[str,
     }
     lines = [f"export const {name} = {json.dumps(value)};\n" for name, value in site.items()]
     files = {"site.js": "// Written at build time.\n" + "".join(lines)}
-    for file in (*sorted(FRONT.iterdir()), *sorted(PRACTICE.iterdir()), assets.editor()):
+    folders = (FRONT, PRACTICE, EXPLORE)
+    for file in (*(f for folder in folders for f in sorted(folder.iterdir())), assets.editor()):
         if file.suffix in {".js", ".css", ".py"}:
             files[file.name] = file.read_text("utf-8")
     digest = hashlib.sha256(json.dumps(files).encode()).hexdigest()[:12]
@@ -136,6 +138,20 @@ def head_of_lab_page(front: str, root: str, packages: set[str]) -> str:
         f'<script type="module" async src="{folder}page.js" '
         f'data-packages="{" ".join(sorted(packages))}"></script>{preloads}'
     )
+
+
+def head_of_explorer(front: str, root: str) -> str:
+    """Return the head's lines of the explorer's page: the lab's style and the page's own."""
+    folder = f"{root}_static/{front}/"
+    styles = "".join(
+        f'<link rel="stylesheet" href="{folder}{name}.css">' for name in ("lab", "explore")
+    )
+    return f'{styles}<script type="module" async src="{folder}explore.js"></script>'
+
+
+def mark_as_lab_page(html: str) -> str:
+    """Have the style sheet give the page's labs the room that they need."""
+    return re.sub(r"<body(?=[\s>])", "<body data-labs", html, count=1)
 
 
 def head_of_page(front: str, root: str) -> str:
@@ -170,7 +186,10 @@ def finish_page(path: Path, out: Path, front: str) -> None:
     head += head_of_page(front, root)
     if "data-ml-host=" in html:
         head += head_of_lab_page(front, root, packages_needed(html))
-        html = re.sub(r"<body(?=[\s>])", "<body data-labs", html, count=1)
+        html = mark_as_lab_page(html)
+    if 'data-ml="explore"' in html:
+        head += head_of_explorer(front, root)
+        html = mark_as_lab_page(html)
     # After the character set, which must stand within a page's first bytes.
     html, found = re.subn(r"(<meta charset=[^>]*>)", rf"\1{head}", html, count=1)
     if not found:

@@ -11,7 +11,9 @@ export function packagesOf(code) {
 }
 
 export class Kernel {
-  constructor() {
+  /** `program` is the worker's file. */
+  constructor(program = "session-worker.js") {
+    this.program = program;
     this.worker = null;
     this.requests = new Map(); // id -> {output, done, failed}
     this.sent = 0;
@@ -39,7 +41,7 @@ export class Kernel {
   }
 
   start() {
-    const worker = new Worker(new URL("session-worker.js", import.meta.url), { type: "module" });
+    const worker = new Worker(new URL(this.program, import.meta.url), { type: "module" });
     worker.onmessage = ({ data }) => worker === this.worker && this.receive(data);
     worker.onerror = (event) => {
       event.preventDefault();

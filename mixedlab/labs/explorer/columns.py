@@ -23,25 +23,45 @@ Kind = Literal["number", "whole number", "two values", "labels", "constant", "em
 
 MOST_COLUMNS = 60  # offered in a list; a table may have more
 MOST_FACTORS = 8  # whose pairs are looked at
+MOST_THIN = 5000  # groups of which most may have one row
 
 
 @dataclass(frozen=True)
 class Column:
-    """One column: its kind, how many values are missing, how many differ, what looks alike."""
+    """One column: its kind, how many values are missing, how many differ, what looks alike.
+
+    ``is_label`` says that the values look like names: texts, or the first whole numbers.
+    """
 
     name: str
     kind: Kind
     n: int
     n_missing: int
     n_values: int
+    is_label: bool = False
     alike: tuple[tuple[str, ...], ...] = ()
 
     @property
     def groups_rows(self) -> bool:
-        """Whether its values can be names of groups: at least two, and some come again."""
-        return self.kind in ("labels", "whole number", "two values") and (
-            2 <= self.n_values < self.n - self.n_missing
-        )
+        """Whether its values can be names of groups: three or more, and some come again."""
+        return self.kind in ("labels", "whole number") and not self.why_no_groups
+
+    @property
+    def why_no_groups(self) -> str:
+        """Why its values are no names of groups; empty where they may be."""
+        rows = self.n - self.n_missing
+        if self.kind == "two values":
+            return (
+                f"{self.name!r} makes 2 groups: between so few no variance can be told. Take it as "
+                "the predictor."
+            )
+        if self.kind in ("labels", "whole number") and self.n_values == rows:
+            return f"{self.name!r} makes a group of each row."
+        if self.n_values > MOST_THIN and rows < 2 * self.n_values:
+            return (
+                f"{self.name!r} makes {self.n_values} groups of {rows} rows: most would be alone."
+            )
+        return ""
 
     def words(self) -> str:
         """Say what stands in the column, and what to mend."""
@@ -109,11 +129,10 @@ class TableCheck:
     @cached_property
     def pairs(self) -> tuple[Pair, ...]:
         """How each two of the first grouping columns stand to each other."""
-        labels = [c for c in self.factors if self[c].kind in ("labels", "two values")][
-            :MOST_FACTORS
-        ]
+        pairs = [c for c in self.columns if c.is_label and c.kind == "two values"]
+        named = [*(c for c in self.factors if self[c].is_label), *(c.name for c in pairs)]
         found = []
-        for a, b in combinations(labels, 2):
+        for a, b in combinations(named[:MOST_FACTORS], 2):
             outer, inner = sorted((a, b), key=lambda name: self[name].n_values)
             found.append(Pair(outer, inner, self.is_nested(inner, outer)))
         return tuple(found)
@@ -136,13 +155,33 @@ class TableCheck:
 
 
 def check_table(df: pd.DataFrame) -> TableCheck:
+    """Look at a table's columns, and whether there is something to explore.
+
+    Raises
+    ------
+    DataError
+        As `look_at` does, and for a table without an outcome or without groups.
+    """
+    check = look_at(df)
+    told = "; ".join(c.words().rstrip(".") for c in check.columns[:6])
+    if not check.outcomes:
+        raise DataError(f"No column can be an outcome (numbers, or two values). Found: {told}.")
+    if not check.factors:
+        why = " ".join(c.why_no_groups for c in check.columns if c.is_label and c.why_no_groups)
+        raise DataError(
+            f"No column can name groups: labels, of which some come again. {why or told}"
+        )
+    return check
+
+
+def look_at(df: pd.DataFrame) -> TableCheck:
     """Look at a table's columns.
 
     Raises
     ------
     DataError
-        For what is no table, a table of one column or of no rows, two columns of one name, a
-        name that is no text, and a table without an outcome or without groups.
+        For what is no table, a table of one column or of no rows, two columns of one name, and a
+        name that a formula cannot take.
     """
     import pandas as pd
 
@@ -162,15 +201,7 @@ def check_table(df: pd.DataFrame) -> TableCheck:
         )
     if len(df) < 3:
         raise DataError(f"The table has {len(df)} rows: there is nothing to fit.")
-    check = TableCheck(df, tuple(_column(df[name]) for name in df.columns))
-    told = "; ".join(c.words().rstrip(".") for c in check.columns[:6])
-    if not check.outcomes:
-        raise DataError(f"No column can be an outcome (numbers, or two values). Found: {told}.")
-    if not check.factors:
-        raise DataError(
-            f"No column can name groups: each needs labels of which some come again. Found: {told}."
-        )
-    return check
+    return TableCheck(df, tuple(_column(df[name]) for name in df.columns))
 
 
 def family_of(values: Sequence | np.ndarray) -> str:
@@ -236,4 +267,18 @@ def _column(column: pd.Series) -> Column:
         kind = "labels"
     if not numeric and kind in ("labels", "two values"):
         labels = tuple(map(tuple, labels_alike(kept.unique())))
-    return Column(column.name, kind, len(column), missing, n_values, labels)
+    return Column(
+        column.name, kind, len(column), missing, n_values, _is_label(kept, kind, n_values), labels
+    )
+
+
+def _is_label(kept: pd.Series, kind: Kind, n_values: int) -> bool:
+    """Whether values look like names: texts, or 1, 2, ..., k (or from 0), each in some rows."""
+    if kind == "whole number" and len(kept) >= 4 * n_values:
+        return kept.min() in (0, 1) and kept.max() - kept.min() == n_values - 1
+    return kind in ("labels", "two values") and column_is_text(kept)
+
+
+def column_is_text(column: pd.Series) -> bool:
+    """Whether a column holds texts or categories rather than numbers, dates or truths."""
+    return column.dtype.kind not in "biufcmM"

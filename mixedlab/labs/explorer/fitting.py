@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from mixedlab.errors import DataError, DataWarning, MixedlabError
 from mixedlab.labs.explorer.columns import TableCheck, as_numbers, family_of
-from mixedlab.labs.explorer.question import Question
+from mixedlab.labs.explorer.question import Question, column_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -88,7 +88,7 @@ def sample_of(check: TableCheck, question: Question) -> Sample:
     from mixedlab.data.contextual import within_between
 
     q, df = question, check.df
-    used = [name for name in (q.y, q.x, *q.factors, q.offset) if name]
+    used = [name for name in (q.y, q.x, *q.factors, column_of(q.offset)) if name]
     twice = next((name for name in used if used.count(name) > 1), None)
     if twice:
         raise DataError(f"{twice!r} stands in two wells: choose another column for one of them.")
@@ -134,7 +134,7 @@ def _fits(sample: Sample) -> Fits:
     from mixedlab.three_poolings import pooling
 
     q, frame = sample.question, sample.frame
-    settings: dict[str, Any] = {"family": q.family, "offset": q.offset or None}
+    settings: dict[str, Any] = {"family": q.family, "offset": q.offset_column}
     three = pooling(q.formula(crossed=False), frame, **settings)
     fit = fitted(q, frame) if q.crossed else three.fit
     names = tuple(three.partial.coef.columns)
@@ -167,7 +167,7 @@ def fitted(q: Question, frame: pd.DataFrame) -> MixedModel:
     """Fit a question to a table as its lines of code do."""
     import mixedlab as ml
 
-    offset = q.offset or None
+    offset = q.offset_column
     if q.family == "gaussian":
         return ml.lmm(q.formula(), frame, offset=offset)
     return ml.glmm(q.formula(), frame, family=q.family, offset=offset)

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mixedlab.labs.explorer.fitting import Fits
+from mixedlab.labs.explorer.question import column_of
 from mixedlab.labs.kit.marks import GROUP_HUES, bars, dots, each, level, lines, texts
 from mixedlab.labs.kit.panels import intervals
 from mixedlab.labs.kit.scene import Axis, Mark, Panel
@@ -139,7 +140,8 @@ class Shown:
         if not q.offset:
             return y
         link = self.fits.fit.response_family.link.name
-        offset = frame[q.offset].to_numpy(float)
+        offset = frame[column_of(q.offset)].to_numpy(float)
+        offset = np.log(offset) if q.logs_offset else offset
         return y / np.exp(offset) if link == "log" else y - offset if link == "identity" else y
 
 
@@ -211,9 +213,6 @@ def icc_panel(fits: Fits) -> Panel:
     if fits.icc is not None:
         hover = [f"{percent(fits.icc)} of the variance lies between groups"]
         marks.append(bars("model", ["share"], 0.0, fits.icc, 0.3, 0.7, key="share", hover=hover))
-        end = "start" if fits.icc < 0.5 else "end"
-        marks.append(texts("model", fits.icc + (0.02 if fits.icc < 0.5 else -0.02), 0.13,
-                           f"between groups: {percent(fits.icc)}", anchor=end))  # fmt: skip
     scale = fits.fit.response_family.link.name
     title = "ICC" if scale == "identity" else f"ICC, on the {scale} scale"
     axis = Axis.ticked("share of the variance between groups", -0.02, 1.02, (0, 0.25, 0.5, 0.75, 1))

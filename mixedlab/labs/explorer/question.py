@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 _PLAIN = re.compile(r"[A-Za-z][A-Za-z0-9_.]*")
 _TAKEN = {"NA", "NULL", "TRUE", "FALSE", "Inf", "NaN", "if", "else", "for", "while", "function",
           "in", "next", "break", "repeat", "True", "False", "None"}  # fmt: skip
+_IMPORT = "import mixedlab as ml"
 _OF_LME4 = {"gaussian": "", "binomial": "binomial", "poisson": "poisson", "gamma": "Gamma"}
 
 
@@ -57,15 +59,32 @@ class Question:
         names = list(map(quoted, self.factors))
         first = "/".join(names) if self.nested else names[0]
         second = f" + (1 | {names[1]})" if self.crossed and crossed else ""
-        return f"{quoted(self.y)} ~ {fixed} + ({effect} | {first}){second}"
+        known = f" + offset(log({quoted(column_of(self.offset))}))" if self.logs_offset else ""
+        return f"{quoted(self.y)} ~ {fixed}{known} + ({effect} | {first}){second}"
 
-    def code(self) -> str:
-        """Return the lines of mixedlab that make the fit from the table ``df``."""
-        lines = ["import mixedlab as ml", ""]
+    @property
+    def logs_offset(self) -> bool:
+        """Whether the offset is the logarithm of an exposure: ``log(hours)``."""
+        return column_of(self.offset) != self.offset
+
+    @property
+    def offset_column(self) -> str | None:
+        """The column that is the offset as it stands; none where the formula holds it."""
+        return self.offset if self.offset and not self.logs_offset else None
+
+    def code(self, table: Sequence[str] = ()) -> str:
+        """Return the lines of mixedlab that make the fit, after those that make the table ``df``.
+
+        Imports stand at the head.
+        """
+        imports = dict.fromkeys(line for line in table if line.startswith("import "))
+        makes = [line for line in table if line not in imports]
+        lines = [*imports, *([] if _IMPORT in imports else [_IMPORT]), "", *makes]
+        lines += [""] * bool(makes)
         if self.split:
             names = f"{_text(self.x)}, {_text(self.factors[0])}"
             lines.append(f"df = ml.within_between(df, {names})")
-        more = f", offset={_text(self.offset)}" if self.offset else ""
+        more = f", offset={_text(self.offset)}" if self.offset_column else ""
         if self.family == "gaussian":
             lines.append(f"fit = ml.lmm({_text(self.formula())}, df{more})")
         else:
@@ -84,7 +103,7 @@ class Question:
                 f"{mean} <- ave({x}, {g}, FUN = function(v) mean(v, na.rm = TRUE))",
                 f"{deviation} <- {x} - {mean}",
             ]
-        offset = f", offset = {quoted(self.offset)}" if self.offset else ""
+        offset = f", offset = {quoted(self.offset)}" if self.offset_column else ""
         if self.family == "gaussian":
             lines.append(f"fit <- lmer({self.formula()}, df{offset})")
         elif self.family == "negative_binomial":
@@ -94,6 +113,12 @@ class Question:
             link = '(link = "log")' if self.family == "gamma" else ""
             lines.append(f"fit <- glmer({self.formula()}, df, family = {family}{link}{offset})")
         return "\n".join([*lines, "summary(fit)"])
+
+
+def column_of(offset: str) -> str:
+    """Return the column of an offset, which may be its logarithm: ``hours`` of ``log(hours)``."""
+    log = re.fullmatch(r"log\((.+)\)", offset)
+    return log[1] if log else offset
 
 
 def quoted(name: str) -> str:

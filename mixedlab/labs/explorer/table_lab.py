@@ -33,7 +33,7 @@ from mixedlab.labs.explorer.picture import (
     troubled,
     warnings_panel,
 )
-from mixedlab.labs.explorer.question import Question
+from mixedlab.labs.explorer.question import Question, column_of
 from mixedlab.labs.kit.bet import Place
 from mixedlab.labs.kit.lab import Lab, Statistic, choice, slider, toggle
 from mixedlab.labs.kit.scene import Scene
@@ -60,14 +60,14 @@ class Table:
     def __init__(self, df: pd.DataFrame, **wells: Any) -> None:
         self.check: TableCheck = check_table(df)
         self._kept: OrderedDict[Any, Any] = OrderedDict()
-        self._groupings = _groupings(self.check)
+        self.groupings = _groupings(self.check)
         self._wells = self._first(**wells)
 
     # ---- the wells
 
     def _first(self, y=None, x=None, group=None, family=None, offset=None) -> dict[str, str]:
         known = [c.name for c in self.check.columns]
-        for name in (y, x, offset):
+        for name in (y, x, column_of(offset or "")):
             if name and name not in known:
                 raise DataError(f"There is no column {name!r}.{nearest(name, known)}")
         if family and family not in FAMILIES:
@@ -75,13 +75,14 @@ class Table:
         if group is not None:
             group = self._grouping(group)
         group = group or next((c for c in self.check.factors if c != y), self.check.factors[0])
-        others = [c for c in self.check.outcomes if c not in self._groupings[group][0]]
-        varying = (c for c in others if self._varies_within(c, self._groupings[group][0]))
+        others = [c for c in self.check.outcomes if c not in self.groupings[group][0]]
+        varying = (c for c in others if self._varies_within(c, self.groupings[group][0]))
         y = y or next(varying, (others or self.check.outcomes)[0])
-        taken = {y, *self._groupings[group][0], offset}
+        taken = {y, *self.groupings[group][0], offset}
         if x is None:
             numbers = (c for c in self.check.columns if c.kind in ("number", "whole number"))
-            free = [c.name for c in numbers if c.name not in taken and c.n_missing == 0]
+            measured = sorted(numbers, key=lambda c: c.kind == "whole number" and c.is_label)
+            free = [c.name for c in measured if c.name not in taken and c.n_missing == 0]
             x = free[0] if free else ""
         return {"y": y, "x": x, "group": group, "family": family or "guess", "offset": offset or ""}
 
@@ -90,7 +91,7 @@ class Table:
         return bool((groups.nunique() > 1).any())
 
     def _grouping(self, group: str | Sequence[str]) -> str:
-        if isinstance(group, str) and group in self._groupings:
+        if isinstance(group, str) and group in self.groupings:
             return group
         known = [c.name for c in self.check.columns]
         sign = next((s for s in "/+" if s in group and group not in known), "")
@@ -99,9 +100,12 @@ class Table:
             names = [name.strip() for name in group.split(sign)]
         for name in names:
             if name not in known:
-                raise DataError(f"There is no group {name!r}.{nearest(name, self._groupings)}")
+                raise DataError(f"There is no group {name!r}.{nearest(name, self.groupings)}")
             if not self.check[name].groups_rows:
-                raise DataError(f"No groups can be made of {self.check[name].words()}")
+                column = self.check[name]
+                raise DataError(
+                    column.why_no_groups or f"No groups can be made of {column.words()}"
+                )
         if len(names) != 2:
             raise DataError(f"A group is one column or two, not {len(names)}.")
         if sign:  # as it is written
@@ -113,12 +117,12 @@ class Table:
         return self._add_grouping(" + ".join(names), names, nested=False)
 
     def _add_grouping(self, name: str, factors: Sequence[str], nested: bool) -> str:
-        self._groupings.setdefault(name, (tuple(factors), nested))
+        self.groupings.setdefault(name, (tuple(factors), nested))
         return name
 
     def question(self, state: Any) -> Question:
         """Return what a state asks."""
-        factors, nested = self._groupings[state.group]
+        factors, nested = self.groupings[state.group]
         family = state.family
         if family == "guess":
             family = guess_family(self.check, state.y)
@@ -228,15 +232,17 @@ class Table:
             return choice(at_first, options, label, help, folded=True)
 
         numbers = [c.name for c in check.columns if c.kind in ("number", "whole number")]
+        numbers = numbers[:MOST_COLUMNS]
+        exposures = [f"log({name})" for name in numbers if check.df[name].min() > 0]
         fields = [
             ("y", str, well(first["y"], columns, "Outcome")),
             ("x", str, well(first["x"], check.predictors[:MOST_COLUMNS], "Predictor", **none)),
-            ("group", str, well(first["group"], list(self._groupings)[:MOST_COLUMNS], "Group")),
+            ("group", str, well(first["group"], list(self.groupings)[:MOST_COLUMNS], "Group")),
             ("pooling", float, slider(0.5, 0, 1, 0.01, "Pooling", help=POOLING)),
             ("family", str, choice(first["family"], FAMILIES, "Family")),
             ("slope", bool, toggle(False, "A slope for each group")),
             ("centring", str, choice("raw", CENTRINGS, "Predictor as")),
-            ("offset", str, well(first["offset"], numbers[:MOST_COLUMNS], "Offset", **none)),
+            ("offset", str, well(first["offset"], exposures + numbers, "Offset", **none)),
             ("seed", int, 0),
         ]
         state = make_dataclass("State", fields, frozen=True)
@@ -333,6 +339,8 @@ def _groupings(check: TableCheck) -> dict[str, tuple[tuple[str, ...], bool]]:
     """What can stand in the group's well: each factor, and pairs, nested or crossed."""
     found = {name: ((name,), False) for name in check.factors}
     for pair in check.pairs:
+        if not (check[pair.outer].groups_rows and check[pair.inner].groups_rows):
+            continue
         name = f"{pair.outer}/{pair.inner}" if pair.nested else f"{pair.outer} + {pair.inner}"
         found.setdefault(name, ((pair.outer, pair.inner), pair.nested))
         if not pair.nested:  # labels that start anew in each group look crossed

@@ -5,8 +5,10 @@ import { snap } from "./scale.js";
 export const STAGES = ["data", "estimate", "truth"];
 export const SKIPPED = "none"; // the bet of who lets it be shown without one
 
-export function writeLink({ name, defaults, share }, state, answer, stage) {
-  const changed = Object.entries(state).filter(([field, value]) => value !== defaults[field]);
+// `linked` are fields that a link holds even where they are the default: columns of a table.
+export function writeLink({ name, defaults, share, linked = [] }, state, answer, stage) {
+  const isTold = ([field, value]) => value !== defaults[field] || linked.includes(field);
+  const changed = Object.entries(state).filter(isTold);
   if (share !== "link") {
     const settings = changed.map(([field, value]) => `, ${field}=${python(value)}`).join("");
     return `ml.lab("${name}"${settings})`;
