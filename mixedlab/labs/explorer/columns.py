@@ -275,7 +275,7 @@ def _column(column: pd.Series) -> Column:
 def _is_label(kept: pd.Series, kind: Kind, n_values: int) -> bool:
     """Whether values look like names: texts, or 1, 2, ..., k (or from 0), each in some rows."""
     if kind == "whole number" and len(kept) >= 4 * n_values:
-        return kept.min() in (0, 1) and kept.max() - kept.min() == n_values - 1
+        return bool(kept.min() in (0, 1) and kept.max() - kept.min() == n_values - 1)
     return kind in ("labels", "two values") and column_is_text(kept)
 
 
