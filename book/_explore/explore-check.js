@@ -3,9 +3,7 @@
 
 import { setText } from "./text.js";
 
-const SIGNS = { ",": "comma", ";": "semicolon", "\t": "tab", "|": "bar", ".": "point" };
-const ENCODINGS = { "utf-8-sig": "UTF-8" };
-const READABLE = { "two values": "two values", other: "neither numbers nor labels" };
+const READABLE = { other: "neither numbers nor labels" };
 
 /** Show the check of a table; `page` has part(), all(), open() and set(). */
 export function showCheck(page, told) {
@@ -27,11 +25,7 @@ export function showCheck(page, told) {
 function lineOf({ name, rows, n_columns: n, reading, mended }) {
   const parts = [];
   if (rows !== undefined) parts.push(`${rows} rows, ${n} columns`);
-  if (reading) {
-    const { separator, decimal, encoding } = reading;
-    const encoded = ENCODINGS[encoding] ?? encoding;
-    parts.push(`read with ${SIGNS[separator]}, decimal ${SIGNS[decimal]}, ${encoded}`);
-  }
+  if (reading) parts.push(reading.words);
   if (mended?.length) parts.push(`mended: ${mended.length}`);
   return parts.length ? `${name}: ${parts.join("; ")}` : name;
 }

@@ -191,12 +191,11 @@ class Explorer {
   }
 
   /** Of very many columns, the reader names those that she wants. */
-  showChoice({ choose, n_columns: n }) {
+  showChoice({ choose }) {
     this.part("choose").hidden = !choose;
     if (!choose) return;
-    setText(this.part("choose-line"), `The table has ${n} columns: name those to explore.`);
     const menus = ["Outcome", "Predictor", "Group", "One more"].map((label) => {
-      const menu = new Option().ownerDocument.createElement("select");
+      const menu = document.createElement("select");
       menu.add(new Option("(none)", ""));
       for (const name of choose) menu.add(new Option(name, name));
       const box = document.createElement("label");

@@ -50,6 +50,7 @@ placeholder="copied from a spreadsheet, or CSV"></textarea>
 <button type="button" class="mx-button" data-ml="rename" hidden>Number the later ones</button></div>
 <section class="mx-check" data-ml="check" aria-label="What stands in the table" hidden>
 <div class="mx-line"><p data-ml="table-line"></p>
+<button type="button" class="mx-button" data-ml="unmend" hidden>Take the last mend back</button>
 <button type="button" class="mx-button" data-ml="other">Another table</button></div>
 <details data-ml="check-box">
 <summary>What stands in it: <span data-ml="check-line"></span></summary>
@@ -57,11 +58,8 @@ placeholder="copied from a spreadsheet, or CSV"></textarea>
 <div class="mx-scroll" tabindex="0" role="region" aria-label="Columns"><table>
 <thead><tr><th>Column</th><th>Holds</th><th>Different</th><th>Rows lost by choosing it</th>
 <th>To mend</th></tr></thead><tbody data-ml="columns"></tbody></table></div>
-<ul data-ml="pairs" aria-label="How columns stand to each other"></ul>
-<p><button type="button" class="mx-button" data-ml="unmend" hidden>Take the last mend back</button>
-</p></details></section>
-<form class="mx-choose" data-ml="choose" hidden><p data-ml="choose-line"></p>
-<div data-ml="choose-wells"></div>
+<ul data-ml="pairs" aria-label="How columns stand to each other"></ul></details></section>
+<form class="mx-choose" data-ml="choose" hidden><div data-ml="choose-wells"></div>
 <button class="mx-button" data-ml="choose-done">Explore these</button></form>
 <div data-ml="lab-host"></div>
 <section class="mx-out" data-ml="leave" aria-label="Take it with you" hidden>

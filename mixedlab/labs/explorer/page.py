@@ -108,6 +108,8 @@ class Page:
             self.check = look_at(df)
             if len(self.check.columns) <= MOST_COLUMNS:
                 self.table = Table(df)
+            else:
+                refused = f"The table has {len(self.check.columns)} columns: name those to explore."
         except SameNames as error:
             refused, renames = str(error), True
         except DataError as error:

@@ -63,8 +63,12 @@ class Reading:
         return replace(self, **kept, renames=bool(wanted.get("renames", self.renames)))
 
     def to_dict(self) -> dict[str, object]:
-        """Return the fields by name."""
-        return asdict(self)
+        """Return the fields by name, and the whole in words."""
+        words = (
+            f"read with {SEPARATORS[self.separator]}, decimal {DECIMALS[self.decimal]}, "
+            f"{ENCODINGS[self.encoding]}"
+        )
+        return asdict(self) | {"words": words}
 
 
 DEFAULT = {"sep": ",", "decimal": "."}
