@@ -128,7 +128,7 @@ EXERCISES = (
         praise="Forty exchangeable names, and more wards to speak of than these.",
         solution=lambda right: (
             f"{right!r}. You want these two drugs and both sexes by name, and two hospitals are "
-            "too few to estimate a spread: all three are fixed. The wards are many and exchangeable."
+            "too few to estimate a spread: all three are fixed. Wards are many and exchangeable."
         ),
         misconceptions=(
             Misconception(
@@ -157,7 +157,7 @@ EXERCISES = (
             "on a plate never used, takes a model with a column for each plate, and reports its "
             "intercept. Mend it: which diameter is to be expected on a new plate?"
         ),
-        tolerance=0.01,
+        tolerance=0.002,
         unit="mm",
         answer=_plate_never_seen,
         hint="Of which plate does the intercept speak when every other plate has a column?",
