@@ -24,6 +24,7 @@ _FAR_FROM_ZERO = 1e-6
 _SHARE, _MORE_THAN_CHANCE = 0.01, 2.0
 # Distance and standard error, in the unit of a typical value of the column, that look endless.
 _FAR, _LOOSE = 6.0, 10.0
+_COUNTS = ("poisson", "negative_binomial")
 
 
 def far_from_zero(fit: MixedModel) -> list[Finding]:
@@ -51,7 +52,7 @@ def far_from_zero(fit: MixedModel) -> list[Finding]:
 
 def separation(fit: MixedModel) -> list[Finding]:
     """Coefficients without a finite estimate, where they look like it."""
-    if fit.response_family.name not in ("binomial", "beta_binomial", "poisson"):
+    if not (fit.response_family.counts_trials or fit.response_family.name in _COUNTS):
         raise NotChecked("this is a question about binomial responses and counts.")
     step = np.sqrt(np.mean(fit.X**2, axis=0))
     se = np.sqrt(np.diag(fit.vcov_beta)) * step

@@ -12,6 +12,39 @@ from mixedlab.inference.reporting import Report, Summary
 
 SURE = 1e-4
 """P-value below which a test tells of something: once in ten thousand sound data sets."""
+SURE_OF_MANY = 1e-5
+"""The same for checks that put several questions to one fit."""
+
+
+Kind = Literal[
+    "not converged",
+    "unidentified",
+    "singular",
+    "badly scaled",
+    "separated",
+    "overdispersed",
+    "underdispersed",
+    "too many zeros",
+    "bounded response",
+    "outlying rows",
+    "skewed",
+    "heavy tails",
+    "family does not fit",
+    "uneven spread",
+    "outlying groups",
+    "effects not normal",
+    "repeated rows",
+    "nested labels",
+    "similar labels",
+    "single rows",
+    "few groups",
+    "influential",
+    "two slopes",
+    "bent",
+    "differing slopes",
+    "autocorrelated",
+    "informative size",
+]
 
 
 class NotChecked(Exception):
@@ -25,10 +58,7 @@ class Finding:
     Attributes
     ----------
     kind : str
-        ``"not converged"``, ``"unidentified"``, ``"singular"``, ``"badly scaled"``,
-        ``"separated"``, ``"overdispersed"``, ``"too many zeros"``, ``"nested labels"``,
-        ``"similar labels"``, ``"single rows"``, ``"few groups"``, ``"influential"`` or
-        ``"two slopes"``.
+        One of those in `Kind`.
     about : str
         The term or column.
     text : str
@@ -37,21 +67,7 @@ class Finding:
         What one can do.
     """
 
-    kind: Literal[
-        "not converged",
-        "unidentified",
-        "singular",
-        "badly scaled",
-        "separated",
-        "overdispersed",
-        "too many zeros",
-        "nested labels",
-        "similar labels",
-        "single rows",
-        "few groups",
-        "influential",
-        "two slopes",
-    ]
+    kind: Kind
     about: str
     text: str
     remedy: str
@@ -118,8 +134,12 @@ class Diagnosis(Report):
     def summary(self) -> Summary:
         """The findings in words, then what was checked without one, and what was not."""
         lines = [f"{f.kind.capitalize()}: {f.text} {f.remedy}".strip() for f in self.findings]
+        if len(lines) > 1:
+            lines.append("One fault may show in several of these: mend one, fit and ask again.")
         clear = [c.name for c in self.checks if not c.findings and not c.not_checked]
         if clear:
             lines.append(f"Checked, nothing found: {listed(clear, len(clear))}.")
         lines += [f"Not checked: {c.name}: {c.not_checked}" for c in self.checks if c.not_checked]
-        return Summary("Worth knowing" if self.findings else "Nothing unusual", lines)
+        made = len(self.checked)
+        title = "Worth knowing" if self.findings else f"Nothing found by the {made} checks made"
+        return Summary(title, lines)

@@ -1,8 +1,10 @@
-"""The same model fitted to fewer rows: what the check for influence compares a fit with."""
+"""The model fitted to fewer rows, or with other random terms: what checks compare a fit with."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +13,11 @@ from mixedlab.diagnosis.finding import NotChecked
 from mixedlab.engine.terms import RandomTerm
 from mixedlab.errors import MixedlabError
 from mixedlab.inference.contract import MixedModel
+
+if TYPE_CHECKING:
+    from mixedlab.models.residual import ResidualStructure
+
+Array = NDArray[np.float64]
 
 MOST_ROWS = 20_000
 """Tables with more rows are not fitted again for a diagnosis."""
@@ -27,18 +34,32 @@ def refuse_costly(fit: MixedModel) -> None:
 
 def of_rows(fit: MixedModel, rows: NDArray[np.intp]) -> MixedModel | None:
     """The same model fitted to some of the rows; None where it cannot be."""
+    weights, offset = (None if v is None else v[rows] for v in (fit.weights, fit.offset))
+    terms = [_of_rows(term, rows) for term in fit.terms]
+    return _fitted(fit, fit.y[rows], fit.X[rows], terms, weights=weights, offset=offset)
+
+
+def with_terms(
+    fit: MixedModel, terms: Sequence[RandomTerm], residual: ResidualStructure | None = None
+) -> MixedModel | None:
+    """The same columns and rows with other random terms; None where that cannot be fitted."""
+    kept = {"weights": fit.weights, "offset": fit.offset}
+    if residual is not None:
+        kept["residual"] = residual
+    return _fitted(fit, fit.y, fit.X, terms, **kept)
+
+
+def _fitted(
+    fit: MixedModel, y: Array, X: Array, terms: Sequence[RandomTerm], **kept: Any
+) -> MixedModel | None:
     from mixedlab.models.generalized import fit_generalized
     from mixedlab.models.linear import fit_linear
 
-    y, X = fit.y[rows], fit.X[rows]
-    weights, offset = (None if v is None else v[rows] for v in (fit.weights, fit.offset))
-    terms = [_of_rows(term, rows) for term in fit.terms]
-    kept = {"weights": weights, "offset": offset}
     family = fit.response_family
     try:
         if fit.likelihood_kind.integral == "exact" and family.name == "gaussian":
             return fit_linear(y, X, terms, reml=fit.reml, **kept)
-        return fit_generalized(y, X, terms, family=family, **kept)
+        return fit_generalized(y, X, terms, family=family, nagq=fit.nagq, **kept)
     except MixedlabError:
         return None
 

@@ -20,6 +20,14 @@ def column_of(fit: MixedModel, name: str) -> str | None:
     return in_formula(name) if name in levels and levels[name] is None else None
 
 
+def written(fit: MixedModel, name: str) -> str:
+    """What a formula writes for the column of a coefficient: ``Machine`` for ``Machine[T.B]``."""
+    text = name.split("[")[0]
+    return column_of(fit, text) or (
+        in_formula(text) if fit.design is not None and text in fit.design.recipe.levels else text
+    )
+
+
 def bar_of(fit: MixedModel, term: RandomTerm) -> Bar | None:
     """The bar of the formula that a term comes from."""
     if fit.design is None:

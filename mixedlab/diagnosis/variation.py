@@ -29,14 +29,50 @@ _MUCH = 1.2  # times what is expected: less is no reason to change a model
 
 
 def overdispersion(fit: MixedModel) -> list[Finding]:
-    """Pearson's statistic of counts and of several trials, averaged over the random effects."""
+    """More variation of counts, or of several trials, than the family allows."""
+    name, (ratio, p, _) = fit.response_family.name, _discrepancy(fit)
+    if p > SURE or ratio < _MUCH:
+        return []
+    wider = "negative_binomial" if name == "poisson" else "beta_binomial"
+    return [
+        Finding(
+            "overdispersed",
+            name,
+            f"the responses vary {ratio:.3g} times as much as the {name} family allows "
+            f"(p = {p:.1e}): standard errors and p-values are too small.",
+            f"Fit family={wider!r}, or an effect for every row, observation_effect=True, and "
+            "compare; look for a covariate or a grouping factor that is missing.",
+        )
+    ]
+
+
+def underdispersion(fit: MixedModel) -> list[Finding]:
+    """Less variation than the family says."""
+    name, (ratio, _, p) = fit.response_family.name, _discrepancy(fit)
+    if p > SURE or ratio > 1 / _MUCH:
+        return []
+    limit = ", counts with a limit (cbind(count, limit - count))" if name == "poisson" else ""
+    return [
+        Finding(
+            "underdispersed",
+            name,
+            f"the responses vary {ratio:.3g} times as much as the {name} family says "
+            f"(p = {p:.1e}): standard errors and p-values are too large.",
+            "Ask how the responses came about: means in place of counts, rows that depend on each "
+            f"other{limit}.",
+        )
+    ]
+
+
+def _discrepancy(fit: MixedModel) -> tuple[float, float, float]:
+    """Pearson's statistic over n, averaged over the random effects; p-values of more and less."""
     from scipy.stats import gamma
 
     family, w = fit.response_family, _weights(fit)
     if family.name not in ("poisson", "binomial"):
         raise NotChecked(f"the {family.name} family has a parameter for it.")
     if family.name == "binomial" and (w == 1).all():
-        raise NotChecked("single 0/1 responses cannot vary more than their means say.")
+        raise NotChecked("single 0/1 responses cannot vary otherwise than their means say.")
     eta, share = _likely_predictors(fit)
     mu = np.clip(family.link.mu(eta), 1e-12, None)
     statistic = float(np.sum(share * (fit.y[:, None] - mu) ** 2 / family.variance(mu, w[:, None])))
@@ -47,21 +83,8 @@ def overdispersion(fit: MixedModel) -> list[Finding]:
     else:
         kurtosis = np.maximum((1 - 6 * mean * (1 - mean)) / (w**2 * V), -2.0)
     variance = float(np.sum(2.0 + kurtosis))
-    ratio = statistic / fit.n_obs
-    p = float(gamma.sf(statistic, fit.n_obs**2 / variance, scale=variance / fit.n_obs))
-    if p > SURE or ratio < _MUCH:
-        return []
-    wider = "negative_binomial" if family.name == "poisson" else "beta_binomial"
-    return [
-        Finding(
-            "overdispersed",
-            family.name,
-            f"the responses vary {ratio:.3g} times as much as the {family.name} family allows "
-            f"(p = {p:.1e}): standard errors and p-values are too small.",
-            f"Fit family={wider!r}, or an effect for every row, observation_effect=True, and "
-            "compare; look for a covariate or a grouping factor that is missing.",
-        )
-    ]
+    expected = gamma(fit.n_obs**2 / variance, scale=variance / fit.n_obs)
+    return statistic / fit.n_obs, float(expected.sf(statistic)), float(expected.cdf(statistic))
 
 
 def zeros(fit: MixedModel) -> list[Finding]:

@@ -1,11 +1,7 @@
 r"""Residuals that look the same where a model is right, whatever its family.
 
-A linear model's are over their own standard deviation. Of other families they are *randomised
-quantile residuals* (Dunn and Smyth 1996, J. Comput. Graph. Stat. 5, 236-244): with F the
-distribution of row i, :math:`u_i` is uniform between :math:`F(y_i-)` and :math:`F(y_i)`, and
-:math:`\Phi^{-1}(u_i)` is normal if the model is right, for counts and 0/1 outcomes too. F is that
-of responses drawn by the model, at a linear predictor drawn as the random effects vary given the
-responses: at their predictions, which saw the same responses, residuals would be too small.
+A linear model's are over their own standard deviation. Of other families they are randomised
+quantile residuals, which are normal if the model is right, for counts and 0/1 outcomes too.
 
 A 0/1 outcome has no residual that one could look at; its *binned residuals* are means of
 ``y - fitted`` in bins of the fitted value, which lie within two standard errors nineteen times of
@@ -21,12 +17,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from mixedlab.errors import MixedlabError
-from mixedlab.inference.contract import answers
-from mixedlab.inference.explained import (
-    likely_predictor,
-    pearson_residuals,
-    standardised_residuals,
-)
+from mixedlab.inference.normal_residuals import normal_residuals
 from mixedlab.pictures.data_behind import is_binary
 from mixedlab.pictures.style import BLUE, GREY, ORANGE, axes_or_new
 
@@ -37,37 +28,7 @@ if TYPE_CHECKING:
 
 Array = NDArray[np.float64]
 
-_DRAWS = 500
-_CELLS = 4_000_000
 _IN_A_BIN = 30
-
-
-def quantile_residuals(fit: MixedFit, seed: int = 1) -> Array:
-    """Randomised quantile residuals (n,), standard normal where the model is right.
-
-    Parameters
-    ----------
-    fit : MixedFit
-    seed : int
-        Of the draws. Another one gives other residuals: what shows with one seed only is chance.
-    """
-    from scipy.special import ndtri
-
-    rng = np.random.default_rng(seed)
-    family = fit.response_family
-    eta, sd = likely_predictor(fit)
-    weights = np.ones(fit.n_obs) if fit.weights is None else fit.weights
-    u = np.empty(fit.n_obs)
-    for part in np.array_split(np.arange(fit.n_obs), -(-fit.n_obs * _DRAWS // _CELLS)):
-        # One draw of the effects is what the residual is given; many responses are F.
-        given = eta[part] + sd[part] * rng.standard_normal(part.size)
-        mean = np.broadcast_to(family.link.mu(given), (_DRAWS, part.size))
-        drawn = family.draw(rng, mean, weights[part], fit.dispersion)
-        close = 1e-9 * (1 + np.abs(fit.y[part]))
-        below = np.sum(drawn < fit.y[part] - close, axis=0)
-        same = np.sum(np.abs(drawn - fit.y[part]) <= close, axis=0)
-        u[part] = (below + (same + 1) * rng.random(part.size)) / (_DRAWS + 1)
-    return ndtri(np.clip(u, 1e-6, 1 - 1e-6))
 
 
 def residuals(
@@ -107,7 +68,7 @@ def residuals(
     ax = axes_or_new(ax)
     if is_binary(fit):
         return _binned(ax, at, fit.residuals, fit.fitted_values, name)
-    residual, what = _of(fit, seed)
+    residual, what = normal_residuals(fit, seed)
     return _against(ax, at, residual, name, what)
 
 
@@ -147,7 +108,7 @@ def residual_panels(
     panels = np.asarray(ax, dtype=object).reshape(-1)
     if panels.size != 3:
         raise MixedlabError(f"Give three Axes, one for each panel, not {panels.size}.")
-    residual, what = _of(fit, seed)
+    residual, what = normal_residuals(fit, seed)
     fitted = fit.fitted_values
     known = np.isfinite(residual)
     residual, fitted = residual[known], fitted[known]
@@ -161,15 +122,6 @@ def residual_panels(
     _against(panels[2], fitted, spread, "Fitted value", f"Root of |{what.lower()}|", zero=False)
     panels[2].set_title("Even spread?")
     return panels
-
-
-def _of(fit: MixedFit, seed: int) -> tuple[Array, str]:
-    if answers(fit, "leverage"):
-        return standardised_residuals(fit), "Standardised residual"
-    family = fit.response_family
-    if family.name == "gaussian" and family.link.name == "identity":
-        return pearson_residuals(fit), "Pearson residual"
-    return quantile_residuals(fit, seed), "Quantile residual"
 
 
 def _size(n: int) -> int:

@@ -212,6 +212,106 @@ def _separated():
     return ml.glmm("died ~ arm + x + (1 | g)", t, separation="warn")
 
 
+def _slope_that_differs():
+    rng, t = _base(19, n=12)
+    t["y"] += rng.normal(0, 0.8, 25)[t.code] * t.x
+    return ml.lmm("y ~ x + (1 | g)", t)
+
+
+def _bend():
+    _, t = _base(20, n=12)
+    return ml.lmm("y ~ x + (1 | g)", t.assign(y=t.y + 0.6 * t.x**2))
+
+
+def _bend_of_counts():
+    rng, t = _base(21, n=12)
+    t["n"] = rng.poisson(np.exp(1 + 0.2 * t.x - 0.4 * t.x**2))
+    return ml.glmm("n ~ x + (1 | g)", t, family="poisson")
+
+
+def _alike_in_time():
+    rng, t = _base(22, n=10)
+    e = rng.normal(size=(25, 10))
+    for k in range(1, 10):
+        e[:, k] = 0.7 * e[:, k - 1] + np.sqrt(1 - 0.49) * e[:, k]
+    t = t.assign(week=np.tile(np.arange(10), 25), y=e.ravel() + rng.normal(size=25)[t.code])
+    return ml.lmm("y ~ week + (1 | g)", t)
+
+
+def _large_groups_are_high():
+    rng = np.random.default_rng(23)
+    b = rng.normal(size=60)
+    g = np.repeat(np.arange(60), 2 + rng.poisson(np.exp(1.8 + 0.8 * b)))
+    t = pd.DataFrame({"g": g, "x": rng.normal(size=g.size)})
+    return ml.lmm("y ~ x + (1 | g)", t.assign(y=t.x + b[g] + rng.normal(size=g.size)))
+
+
+def _two_kinds_of_groups():
+    rng, t = _base(24, J=40)
+    t["y"] += np.where(rng.random(40) < 0.5, -4, 4)[t.code]
+    return ml.lmm("y ~ x + (1 | g)", t)
+
+
+def _wide_where_x_is_large():
+    rng, t = _base(25, J=40)
+    t["y"] += rng.normal(size=len(t)) * np.exp(0.8 * t.x)
+    return ml.lmm("y ~ x + (1 | g)", t)
+
+
+def _wide_groups():
+    rng, t = _base(26, n=14)
+    t["y"] += rng.normal(size=len(t)) * np.exp(rng.normal(0, 1, 25))[t.code]
+    return ml.lmm("y ~ x + (1 | g)", t)
+
+
+def _heavy_tails():
+    rng, t = _base(27, J=40)
+    return ml.lmm("y ~ x + (1 | g)", t.assign(y=t.y + rng.standard_t(2, len(t))))
+
+
+def _slip_of_the_pen():
+    _, t = _base(28)
+    t.loc[7, "y"] *= 10
+    return ml.lmm("y ~ x + (1 | g)", t)
+
+
+def _ceiling():
+    _, t = _base(29, n=14)
+    return ml.lmm("y ~ x + (1 | g)", t.assign(y=(6 + t.y).round().clip(0, 9)))
+
+
+def _counts_as_normal():
+    rng, t = _base(30, n=14)
+    return ml.lmm("n ~ x + (1 | g)", t.assign(n=rng.poisson(np.exp(0.3 * t.y - 0.4))))
+
+
+def _outcomes_as_normal():
+    _, t = _base(31)
+    return ml.lmm("z ~ x + (1 | g)", t.assign(z=(t.y > 2).astype(int)))
+
+
+def _lognormal_as_normal():
+    _, t = _base(32, n=14)
+    return ml.lmm("y ~ x + (1 | g)", t.assign(y=np.exp(0.6 * t.y)))
+
+
+def _copies():
+    _, t = _base(33)
+    return ml.lmm("y ~ x + (1 | g)", pd.concat([t, t[::5]], ignore_index=True))
+
+
+def _counts_with_a_limit():
+    rng, t = _base(34, n=14)
+    t["n"] = rng.binomial(20, 1 / (1 + np.exp(-0.3 * t.x)))
+    return ml.glmm("n ~ x + (1 | g)", t, family="poisson")
+
+
+def _zeros_taken_for_variation():
+    rng, t = _base(35, J=40, n=16)
+    t["n"] = rng.poisson(np.exp(1.8 + 0.3 * t.x)) * (rng.random(len(t)) > 0.3)
+    return ml.glmm("n ~ x + (1 | g)", t, family="negative_binomial")
+
+
 HARD: dict[str, tuple[str, Callable]] = {
     "counts vary too much": ("overdispersed", _overdispersed),
     "proportions vary too much": ("overdispersed", _overdispersed_trials),
@@ -231,4 +331,21 @@ HARD: dict[str, tuple[str, Callable]] = {
     "two slopes": ("two slopes", _two_slopes),
     "two slopes of counts": ("two slopes", _two_slopes_of_counts),
     "a level without an event": ("separated", _separated),
+    "slopes differ, the model holds them": ("differing slopes", _slope_that_differs),
+    "a bend": ("bent", _bend),
+    "a bend of counts": ("bent", _bend_of_counts),
+    "neighbours in time are alike": ("autocorrelated", _alike_in_time),
+    "large groups are high": ("informative size", _large_groups_are_high),
+    "two kinds of groups": ("effects not normal", _two_kinds_of_groups),
+    "wide where x is large": ("uneven spread", _wide_where_x_is_large),
+    "some groups are wide": ("uneven spread", _wide_groups),
+    "heavy tails": ("heavy tails", _heavy_tails),
+    "a slip of the pen": ("outlying rows", _slip_of_the_pen),
+    "scores with a ceiling": ("bounded response", _ceiling),
+    "counts in a linear model": ("bounded response", _counts_as_normal),
+    "0/1 outcomes in a linear model": ("bounded response", _outcomes_as_normal),
+    "skewed responses in a linear model": ("skewed", _lognormal_as_normal),
+    "rows copied": ("repeated rows", _copies),
+    "counts with a limit": ("underdispersed", _counts_with_a_limit),
+    "zeros taken for variation": ("family does not fit", _zeros_taken_for_variation),
 }

@@ -7,7 +7,7 @@ from scipy import stats
 import mixedlab as ml
 from mixedlab.errors import MixedlabError
 from mixedlab.inference.explained import standardised_residuals
-from mixedlab.pictures.residual_plots import quantile_residuals
+from mixedlab.inference.normal_residuals import quantile_residuals
 
 
 def test_residual_panels(sleep):

@@ -329,10 +329,13 @@ class About:
         from mixedlab.diagnosis import diagnose
 
         try:
-            found = [f"{f.text} {f.remedy}".strip() for f in diagnose(self.fits.fit)]
+            checks = diagnose(self.fits.fit)
+            found = [f"{f.text} {f.remedy}".strip() for f in checks]
         except (MixedlabError, np.linalg.LinAlgError) as error:
             return [f"The checks could not be made: {error}"]
-        return [text[:1].upper() + text[1:] for text in found] or ["Nothing unusual was found."]
+        return [text[:1].upper() + text[1:] for text in found] or [
+            f"Nothing was found by the {len(checks.checked)} checks made."
+        ]
 
 
 def _groupings(check: TableCheck) -> dict[str, tuple[tuple[str, ...], bool]]:
