@@ -27,12 +27,13 @@ _LEAST_GROUPS = 20
 _MUCH_SKEW, _MUCH_KURTOSIS = 0.5, 1.0
 _BENT_COUNTS = 0.2  # the same for quantile residuals, which chance draws towards the normal
 _MOST = 5000  # rows that Shapiro and Wilk's test takes
+_MOST_DRAWN = 20_000  # rows whose residuals are drawn; of more, evenly spaced ones
 _SINGLE = 0.01  # share of rows far out up to which they are single rows
 _TOLD_BY_DATA = 0.3  # share of an effect's variance that its own rows must tell
 
 
 def residuals_with_a_shape(fit: MixedModel) -> Array:
-    """Residuals (n,) that are standard normal where the model is right.
+    """Residuals (n,) that are standard normal where the model is right; NaN where not drawn.
 
     Raises
     ------
@@ -44,14 +45,14 @@ def residuals_with_a_shape(fit: MixedModel) -> Array:
         raise NotChecked("residuals of single 0/1 outcomes have no shape.")
     if fit.n_obs < _LEAST_ROWS:
         raise NotChecked(f"it takes {_LEAST_ROWS} rows.")
-    return normal_residuals(fit)[0]
+    return normal_residuals(fit, at_most=_MOST_DRAWN)[0]
 
 
 def residuals_shape(fit: MixedModel) -> list[Finding]:
     """Rows far out, and residuals that are no sample of one normal distribution."""
     residual = residuals_with_a_shape(fit)
     known = np.isfinite(residual)
-    far = known & _too_far(np.where(known, residual, 0.0))
+    far = known & _too_far(np.where(known, residual, 0.0), SURE_OF_MANY)
     found = [_far_rows(fit, far, residual)] if 0 < far.mean() <= _SINGLE else []
     rest = residual[known & ~far] if found else residual[known]
     if fit.response_family.name == "gaussian":
@@ -115,11 +116,11 @@ def _of_no_family(family: str, residual: Array) -> list[Finding]:
     ]
 
 
-def _too_far(standard: Array) -> NDArray[np.bool_]:
+def _too_far(standard: Array, sure: float) -> NDArray[np.bool_]:
     """Values farther out than the farthest of so many standard normal ones."""
     from scipy.special import ndtr
 
-    return 2 * standard.size * ndtr(-np.abs(standard)) < SURE_OF_MANY
+    return 2 * standard.size * ndtr(-np.abs(standard)) < sure
 
 
 def _far_rows(fit: MixedModel, far: NDArray[np.bool_], residual: Array) -> Finding:
@@ -149,7 +150,7 @@ def effects_shape(fit: MixedModel) -> list[Finding]:
                 continue
             looked = True
             known = np.isfinite(standard)
-            far = known & _too_far(np.where(known, standard, 0.0))
+            far = known & _too_far(np.where(known, standard, 0.0), SURE)
             rest = standard[known & ~far]
             if far.any():
                 found.append(_far_groups(term, name, far, standard))

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 Array = NDArray[np.float64]
 
-MOST_ROWS = 20_000
-"""Tables with more rows are not fitted again for a diagnosis."""
+MOST_ROWS = {"exact": 200_000, "approximate": 20_000}
+"""Tables with more rows are not fitted again for a diagnosis: of linear models, and of others."""
 
 
 def refuse_costly(fit: MixedModel) -> None:
@@ -28,8 +28,9 @@ def refuse_costly(fit: MixedModel) -> None:
     kind = fit.likelihood_kind
     if kind.residual or set(kind.effects.values()) != {"gaussian"}:
         raise NotChecked("this is done for ml.lmm and ml.glmm without a residual structure.")
-    if fit.n_obs > MOST_ROWS:
-        raise NotChecked(f"it takes further fits, and the table has over {MOST_ROWS} rows.")
+    most = MOST_ROWS["exact" if kind.integral == "exact" else "approximate"]
+    if fit.n_obs > most:
+        raise NotChecked(f"it takes further fits, and the table has over {most} rows.")
 
 
 def of_rows(fit: MixedModel, rows: NDArray[np.intp]) -> MixedModel | None:

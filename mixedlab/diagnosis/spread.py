@@ -20,6 +20,7 @@ Array = NDArray[np.float64]
 
 _MUCH = 1.5  # ratio of the spreads of the upper and the lower quarter of the rows
 _LEAST_IN_GROUP = 8
+_COLUMN = 2.0  # times as much a column's log p-value counts as that of the fitted value
 
 
 def uneven_spread(fit: MixedModel) -> list[Finding]:
@@ -32,7 +33,8 @@ def uneven_spread(fit: MixedModel) -> list[Finding]:
     tried = {name: _trend(residual[known], x[known]) for name, x in columns.items()}
     clear = {name: t for name, t in tried.items() if t[0] < SURE_OF_MANY and _is_much(t[1])}
     if clear:
-        name = min(clear, key=lambda name: clear[name][0])
+        # The fitted value follows the covariates: it is named where it says much more than they.
+        name = min(clear, key=lambda n: _COLUMN ** (n in fit.names) * np.log(clear[n][0] + 1e-300))
         return [_trending(fit, name.removesuffix(" of fixed"), *clear[name])]
     return _between_groups(fit, residual)
 

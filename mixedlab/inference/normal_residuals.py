@@ -27,17 +27,23 @@ _DRAWS = 500
 _CELLS = 4_000_000
 
 
-def normal_residuals(fit: MixedModel, seed: int = 1) -> tuple[Array, str]:
-    """Residuals (n,) that are standard normal where the model is right, and what they are."""
+def normal_residuals(
+    fit: MixedModel, seed: int = 1, *, at_most: int | None = None
+) -> tuple[Array, str]:
+    """Residuals (n,) that are standard normal where the model is right, and what they are.
+
+    Where there are more rows than ``at_most``, those that take draws are of evenly spaced rows, NaN
+    elsewhere.
+    """
     if answers(fit, "leverage"):
         return standardised_residuals(fit), "Standardised residual"
     family = fit.response_family
     if family.name == "gaussian" and family.link.name == "identity":
         return pearson_residuals(fit), "Pearson residual"
-    return quantile_residuals(fit, seed), "Quantile residual"
+    return quantile_residuals(fit, seed, at_most=at_most), "Quantile residual"
 
 
-def quantile_residuals(fit: MixedModel, seed: int = 1) -> Array:
+def quantile_residuals(fit: MixedModel, seed: int = 1, *, at_most: int | None = None) -> Array:
     """Randomised quantile residuals (n,), standard normal where the model is right.
 
     Parameters
@@ -45,6 +51,8 @@ def quantile_residuals(fit: MixedModel, seed: int = 1) -> Array:
     fit : MixedModel
     seed : int
         Of the draws. Another one gives other residuals: what shows with one seed only is chance.
+    at_most : int, optional
+        Evenly spaced rows that get a residual; others are NaN.
     """
     from scipy.special import ndtri
 
@@ -52,8 +60,9 @@ def quantile_residuals(fit: MixedModel, seed: int = 1) -> Array:
     family = fit.response_family
     eta, sd = likely_predictor(fit)
     weights = np.ones(fit.n_obs) if fit.weights is None else fit.weights
-    u = np.empty(fit.n_obs)
-    for part in np.array_split(np.arange(fit.n_obs), -(-fit.n_obs * _DRAWS // _CELLS)):
+    u = np.full(fit.n_obs, np.nan)
+    rows = np.unique(np.linspace(0, fit.n_obs - 1, at_most or fit.n_obs).astype(int))
+    for part in np.array_split(rows, -(-rows.size * _DRAWS // _CELLS)):
         # One draw of the effects is what the residual is given; many responses are F.
         given = eta[part] + sd[part] * rng.standard_normal(part.size)
         mean = np.broadcast_to(family.link.mu(given), (_DRAWS, part.size))

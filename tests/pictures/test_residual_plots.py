@@ -1,13 +1,13 @@
-"""Residuals are normal where the model is right, whatever its family."""
+"""Pictures of residuals: the right kind for each family."""
 
 import numpy as np
 import pytest
-from scipy import stats
 
 import mixedlab as ml
 from mixedlab.errors import MixedlabError
 from mixedlab.inference.explained import standardised_residuals
 from mixedlab.inference.normal_residuals import quantile_residuals
+from tests.inference.test_normal_residuals import right_model
 
 
 def test_residual_panels(sleep):
@@ -19,54 +19,6 @@ def test_residual_panels(sleep):
     np.testing.assert_allclose(spread.collections[0].get_offsets()[:, 1], np.sqrt(np.abs(residual)))
     with pytest.raises(MixedlabError, match="three Axes"):
         ml.pictures.residual_panels(sleep, ax=[trend])
-
-
-FAMILIES = ("poisson", "binary", "trials", "gamma", "negative_binomial")
-
-
-def right_model(family, seed):
-    """A model of the family that drew the data: 40 groups of 8 rows."""
-    rng = np.random.default_rng(seed)
-    g, x = np.repeat(np.arange(40), 8), rng.normal(size=320)
-    eta = 0.3 + 0.5 * x + rng.normal(0, 0.7, 40)[g]
-    mean, chance = np.exp(eta), 1 / (1 + np.exp(-eta))
-    table = {"g": g, "x": x, "n": np.full(320, 6)}
-    drawn = {
-        "poisson": lambda: rng.poisson(mean),
-        "binary": lambda: rng.random(320) < chance,
-        "trials": lambda: rng.binomial(6, chance) / 6,
-        "gamma": lambda: rng.gamma(3.0, mean / 3),
-        "negative_binomial": lambda: rng.negative_binomial(2, 2 / (2 + mean)),
-    }[family]()
-    kind = {"binary": "binomial", "trials": "binomial"}.get(family, family)
-    return ml.glmm(
-        "y ~ x + (1 | g)",
-        table | {"y": drawn},
-        family=kind,
-        link="log" if family == "gamma" else None,
-        weights="n" if family == "trials" else None,
-    )
-
-
-@pytest.mark.parametrize("family", FAMILIES)
-def test_quantile_residuals_of_a_right_model_are_normal(family):
-    residual = np.concatenate([quantile_residuals(right_model(family, s)) for s in range(4)])
-    assert stats.kstest(residual, "norm").pvalue > 0.005
-    assert residual.std() == pytest.approx(1.0, abs=0.06)
-
-
-def test_quantile_residuals_show_what_is_wrong():
-    rng = np.random.default_rng(1)
-    g, x = np.repeat(np.arange(40), 8), rng.normal(size=320)
-    y = rng.poisson(np.exp(1 + 0.3 * x) * rng.gamma(0.5, 2.0, 320))
-    fit = ml.glmm("y ~ x + (1 | g)", {"y": y, "x": x, "g": g}, family="poisson")
-    assert quantile_residuals(fit).std() > 1.5
-
-
-def test_a_seed_gives_the_same_residuals():
-    fit = right_model("poisson", 0)
-    np.testing.assert_array_equal(quantile_residuals(fit, 3), quantile_residuals(fit, 3))
-    assert np.abs(quantile_residuals(fit, 3) - quantile_residuals(fit, 4)).max() > 0.1
 
 
 def test_panels_of_0_and_1_have_binned_residuals_within_their_bounds():
