@@ -20,7 +20,7 @@ Array = NDArray[np.float64]
 
 _MUCH = 1.5  # ratio of the spreads of the upper and the lower quarter of the rows
 _LEAST_IN_GROUP = 8
-_COLUMN = 2.0  # times as much a column's log p-value counts as that of the fitted value
+_COLUMN = 1.5  # times as much a column's log p-value counts as that of the fitted value
 
 
 def uneven_spread(fit: MixedModel) -> list[Finding]:

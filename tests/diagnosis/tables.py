@@ -253,8 +253,8 @@ def _two_kinds_of_groups():
 
 
 def _wide_where_x_is_large():
-    rng, t = _base(25, J=40)
-    t["y"] += rng.normal(size=len(t)) * np.exp(0.8 * t.x)
+    rng, t = _base(25, J=40, n=12)
+    t["y"] += rng.normal(size=len(t)) * np.exp(0.6 * t.x)
     return ml.lmm("y ~ x + (1 | g)", t)
 
 
