@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from mixedlab.data.formula import Part, columns_of
 from mixedlab.data.names import in_formula
 from mixedlab.data.rows import Rows, refuse_infinite
-from mixedlab.errors import DataError, DataWarning, listed
+from mixedlab.errors import DataError, DataWarning, listed, nearest
 
 _SEPARATORS = ";,\t|"
 _DECIMAL_COMMA = re.compile(r"\s*[+-]?\d+,\d+\s*")
@@ -91,6 +91,49 @@ def _from_polars(data: Any) -> pd.DataFrame:
         else:
             columns[column.name] = column.to_list()
     return pd.DataFrame(columns)
+
+
+def refuse_unusable(table: pd.DataFrame, names: Iterable[str]) -> None:
+    """Raise where a name stands for several columns, or a column holds lists, sets or arrays."""
+    for name in names:
+        column = table[name]
+        if isinstance(column, pd.DataFrame):
+            raise DataError(f"The data have several columns named {name!r}: rename them.")
+        if column.dtype == object:
+            first = next((v for v in column if v is not None), None)
+            if isinstance(first, list | dict | set | np.ndarray):
+                raise DataError(
+                    f"Column {name!r} holds a {type(first).__name__} in each row: a column needs "
+                    "one number or label a row. data.explode(...) gives each its own row."
+                )
+
+
+def numbers_of(table: pd.DataFrame, name: str) -> pd.Series:
+    """A column as floating-point numbers, NaN where it is missing.
+
+    Raises
+    ------
+    DataError
+        Where there is no such column, or several, or it holds no real numbers.
+    """
+    if name not in table.columns:
+        raise DataError(f"There is no column {name!r}.{nearest(name, table.columns)}")
+    refuse_unusable(table, [name])
+    column = table[name]
+    values = column.dropna()
+    is_real = pd.api.types.is_numeric_dtype(column.dtype) and column.dtype.kind != "c"
+    if not (
+        is_real
+        or (
+            len(values)
+            and all(isinstance(v, numbers.Number) and not isinstance(v, complex) for v in values)
+        )
+    ):
+        raise DataError(
+            f"Column {name!r} is not numeric ({column.dtype}): only numbers have a group mean. "
+            "Give a factor as a 0/1 column for each level but the first."
+        )
+    return pd.Series(column.to_numpy(float, na_value=np.nan), column.index, name=name)
 
 
 def typed_columns(

@@ -49,18 +49,17 @@ def within_between(df: pd.DataFrame, x: str, g: str) -> pd.DataFrame:
     2  b  10.0    11.0   -1.0
     3  b  12.0    11.0    1.0
     """
-    from pandas.api.types import is_bool_dtype, is_numeric_dtype
-
-    from mixedlab.data.columns import as_frame
+    from mixedlab.data.columns import as_frame, numbers_of, refuse_unusable
 
     df = as_frame(df)
-    for column in (x, g):
-        if column not in df.columns:
-            raise DataError(f"There is no column {column!r}.{nearest(column, df.columns)}")
-    if not is_numeric_dtype(df[x]) or is_bool_dtype(df[x]):
+    values = numbers_of(df, x)
+    if df[x].dtype == bool:
         raise DataError(
             f"Column {x!r} is not numeric ({df[x].dtype}): only numbers have a group mean. "
             "For a factor, use a 0/1 column for each level but the first."
         )
-    mean = df.groupby(g, observed=True)[x].transform("mean")
-    return df.assign(**{f"{x}_mean": mean.where(df[x].notna()), f"{x}_dev": df[x] - mean})
+    if g not in df.columns:
+        raise DataError(f"There is no column {g!r}.{nearest(g, df.columns)}")
+    refuse_unusable(df, [g])
+    mean = values.groupby(df[g].to_numpy(), observed=True).transform("mean")
+    return df.assign(**{f"{x}_mean": mean.where(values.notna()), f"{x}_dev": values - mean})

@@ -25,7 +25,14 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from mixedlab.data.columns import as_frame, levels_of, refuse_one_level, typed_columns
+from mixedlab.data.columns import (
+    as_frame,
+    levels_of,
+    refuse_one_level,
+    refuse_unusable,
+    typed_columns,
+)
+from mixedlab.data.exposure import warn_of_raw_exposure
 from mixedlab.data.formula import MixedFormula, Part, columns_of, parse
 from mixedlab.data.matrices import (
     Grouping,
@@ -36,17 +43,14 @@ from mixedlab.data.matrices import (
     refuse_unidentified,
     terms_of,
 )
-from mixedlab.data.names import in_formula
 from mixedlab.data.rows import (
     ZERO,
     Response,
     Rows,
     gaps_in,
     one_a_row,
-    raw_exposure,
     refuse_bad_weights,
     refuse_constant,
-    refuse_duplicates,
     response_column,
     response_of,
     unused_levels,
@@ -208,7 +212,7 @@ def build_design(
     _refuse_incomplete(parsed, need_groups)
     parts = (*parsed.responses, *parsed.predictors)
     needed = list(dict.fromkeys([*columns_of(parts), *parsed.factors]))
-    refuse_duplicates(table, needed)
+    refuse_unusable(table, needed)
     given = {
         name: one_a_row(values, name, table)
         for name, values in (("weights", weights), ("offset", offset))
@@ -240,19 +244,11 @@ def build_design(
     if not rows.is_all:
         warnings.warn(rows.report(), DataWarning, stacklevel=3)
 
-    if response == "count" and raw_exposure(added := rows.of(given.get("offset"))):
-        what = repr(offset) if isinstance(offset, str) else "The offset"
-        log = f"log({in_formula(offset)})" if isinstance(offset, str) else "log(...)"
-        warnings.warn(
-            f"{what} goes from {added.min():g} to {added.max():g} and is added to the linear "
-            "predictor. With a log link an exposure enters by its log: write "
-            f"offset({log}) in the formula.",
-            DataWarning,
-            stacklevel=3,
-        )
     w = rows.of(given.get("weights"))
     y, w, trials = response_of(left, parsed, response, w, rows.kept)
     refuse_constant(y, parsed.response.text)
+    if response == "count":
+        warn_of_raw_exposure(parsed, offset, rows.of(given.get("offset")), values, y)
     X = values[parsed.fixed.code]
     names = matrices.names[parsed.fixed.code]
     kept = independent_columns(X)
@@ -326,7 +322,7 @@ def _rebuild(design: Design, table: pd.DataFrame, groups: bool, missing: str) ->
     for name in needed:
         if name not in table.columns:
             raise DataError(f"The new data have no column {name!r}, which the formula uses.")
-    refuse_duplicates(table, needed)
+    refuse_unusable(table, needed)
 
     gaps, rows = gaps_in(table, needed), Rows.all_of(table)
     if missing == "error":

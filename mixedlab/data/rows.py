@@ -167,22 +167,6 @@ def refuse_bad_weights(weights: Array | None) -> None:
         )
 
 
-def raw_exposure(offset: Array | None) -> bool:
-    """Whether the offset of counts looks like an exposure whose log was not taken."""
-    if offset is None or not len(offset) or np.ptp(offset) == 0:
-        return False
-    return bool((offset >= 0).all() and ((offset % 1 == 0).all() or offset.max() > 25))
-
-
-def refuse_duplicates(table: pd.DataFrame, names: Iterable[str]) -> None:
-    """Raise where a name stands for several columns."""
-    if table.columns.is_unique:
-        return
-    for name in names:
-        if isinstance(table[name], pd.DataFrame):
-            raise DataError(f"The data have several columns named {name!r}: rename them.")
-
-
 def unused_levels(table: pd.DataFrame, rows: Rows, names: Iterable[str]) -> dict[str, tuple]:
     """Levels of factors that no row used has."""
     unused = {}

@@ -91,7 +91,7 @@ def spaghetti(
         raise MixedlabError(
             f"{name!r} combines columns; name a grouping factor that is one column with group=."
         )
-    levels = list(dict.fromkeys(rows[name]))
+    levels = list(dict.fromkeys(rows[name].dropna()))
     shown = [levels[i] for i in np.unique(np.linspace(0, len(levels) - 1, at_most).astype(int))]
     arms = _arms(fit, rows, name, x)
     offset = fit.rows(typical(rows, **{x: [middle(rows[x])]}), "none").offset[0]

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from mixedlab.data.columns import as_frame
+from mixedlab.data.columns import as_frame, refuse_unusable
 from mixedlab.errors import MixedlabError, nearest
 
 if TYPE_CHECKING:
@@ -35,14 +35,30 @@ def is_binary(fit: MixedFit) -> bool:
 
 
 def rows_fitted(fit: MixedFit, data: pd.DataFrame, *columns: str) -> pd.DataFrame:
-    """The table's rows that were fitted; raises where a column is not there."""
+    """The rows of the table that were fitted.
+
+    Raises
+    ------
+    MixedlabError
+        For a fit from arrays, a table that is not the one fitted, and a column that is not there.
+    """
+    if fit.design is None:
+        raise MixedlabError("This picture needs a fit from a formula, not one from arrays.")
     table = as_frame(data)
     for name in columns:
         if name not in table.columns:
             raise MixedlabError(
                 f"There is no column {name!r} in the data.{nearest(name, table.columns)}"
             )
-    return table.iloc[fit.design.rows].reset_index(drop=True)
+    refuse_unusable(table, table.columns.unique())
+    if len(table) > fit.design.rows.max(initial=0):
+        rows = table.iloc[fit.design.rows].reset_index(drop=True)
+        if np.allclose(fit.rows(rows, "none").X, fit.X):
+            return rows
+    raise MixedlabError(
+        f"The data are not the table that was fitted, whose {fit.n_obs} rows the picture shows: "
+        "give that table, in its order."
+    )
 
 
 def dealt_out(y: Array, width: float = 0.035) -> Array:
@@ -77,7 +93,12 @@ def middle(column: pd.Series) -> object:
 
 
 def over_range(column: pd.Series) -> Array:
-    """Values from a column's least to its largest."""
+    """Values from a column's least to its largest; raises where it holds no numbers."""
+    if not pd.api.types.is_numeric_dtype(column.dtype):
+        raise MixedlabError(
+            f"Column {column.name!r} holds no numbers ({column.dtype}): it has no place on a "
+            "horizontal axis. Turn dates into days since the first."
+        )
     return np.linspace(column.min(), column.max(), GRID)
 
 

@@ -95,6 +95,11 @@ def effect(
     arms = [None] if by is None else list(pd.unique(rows[by].sort_values()))
     if len(arms) > _MANY:
         raise MixedlabError(f"{by!r} has {len(arms)} levels: by= takes at most {_MANY}.")
+    for name in (x, by):
+        if name is not None and name not in fit.design.recipe.formula.fixed.columns:
+            raise MixedlabError(
+                f"{name!r} is not in the fixed part of the model: it has no effect."
+            )
     ax = axes_or_new(ax)
     at = np.arange(len(positions), dtype=float) if is_factor else positions
     for k, arm in enumerate(arms):

@@ -147,7 +147,7 @@ def _panel(ax: Axes, three: ThreePoolings, j: int, x: str, values: Array) -> Non
         ax.plot(grid, fit.response_family.link.mu(eta), linestyle=dash, color=colour,
                 linewidth=width, label=label)  # fmt: skip
     shown = y if not is_binary(fit) else np.array([-0.05, 1.05])
-    pad = 0.05 * np.ptp(shown)
+    pad = 0.05 * (np.ptp(shown) or np.std(fit.y))  # a group of one row has no range
     low, high = ax.get_ylim() if ax.lines and ax.get_autoscaley_on() is False else (np.inf, -np.inf)
     ax.set_ylim(min(low, shown.min() - pad), max(high, shown.max() + pad))
     title = f"{three.sizes.index[j]}  (n = {rows.size})"

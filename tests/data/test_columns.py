@@ -8,7 +8,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mixedlab.data.columns import as_frame, factorized, level_numbers, typed, typed_as
+import mixedlab as ml
+from mixedlab.data.columns import (
+    as_frame,
+    factorized,
+    level_numbers,
+    numbers_of,
+    typed,
+    typed_as,
+)
 from mixedlab.errors import DataError, DataWarning
 
 
@@ -171,3 +179,32 @@ def test_what_can_become_pandas_does():
             return pd.DataFrame({"y": [1], "x": [2]})
 
     assert as_frame(Foreign()).columns.tolist() == ["y", "x"]
+
+
+@pytest.mark.parametrize("held", [[1, 2], {"a": 1}, {3}, np.zeros(2)])
+@pytest.mark.parametrize("name", ["x", "g"])
+def test_containers_in_a_column_are_refused_in_words(held, name):
+    table = pd.DataFrame({"y": np.arange(12.0) % 5, "x": np.arange(12) % 7, "g": list("abcd") * 3})
+    fit = ml.lmm("y ~ x + (1 | g)", table)
+    wrong = table.assign(**{name: [held] * 12})
+    for go in (
+        lambda: ml.lmm("y ~ x + (1 | g)", wrong),
+        lambda: fit.predict(wrong),
+        lambda: ml.within_between(wrong, "x", "g"),
+    ):
+        with pytest.raises(DataError, match=f"'{name}' holds a {type(held).__name__} in each row"):
+            go()
+
+
+def test_numbers_of_any_type_are_numbers():
+    values = [1.5, None, 2.5]
+    for column in (
+        pd.Series(values),
+        pd.Series(values, dtype="Float64"),
+        pd.Series([None if v is None else decimal.Decimal(str(v)) for v in values], dtype=object),
+    ):
+        read = numbers_of(pd.DataFrame({"x": column}), "x")
+        np.testing.assert_array_equal(read, [1.5, np.nan, 2.5])
+    for column in (["a", "b", "c"], np.array([1j, 2, 3])):
+        with pytest.raises(DataError, match="is not numeric"):
+            numbers_of(pd.DataFrame({"x": column}), "x")

@@ -3,6 +3,7 @@ import pandas as pd
 import pytest
 
 import mixedlab as ml
+from mixedlab.errors import DataError
 
 
 def test_mean_and_deviation_add_up_to_the_covariate():
@@ -37,3 +38,12 @@ def test_bad_columns_are_named():
         ml.within_between(frame, "scores", "Worker")
     with pytest.raises(ValueError, match="'Machine' is not numeric"):
         ml.within_between(frame, "Machine", "Worker")
+
+
+def test_an_index_of_the_group_s_name_and_columns_of_one_name():
+    df = pd.DataFrame({"g": list("aabb"), "x": [1.0, 3.0, 10.0, 12.0]})
+    expected = ml.within_between(df, "x", "g")
+    indexed = ml.within_between(df.set_index("g", drop=False), "x", "g")
+    np.testing.assert_array_equal(indexed["x_dev"], expected["x_dev"])
+    with pytest.raises(DataError, match="several columns named 'x'"):
+        ml.within_between(pd.concat([df, df[["x"]]], axis=1), "x", "g")

@@ -42,3 +42,27 @@ def test_a_missing_column_is_named():
         data_behind.rows_fitted(fit, table, "day")
     assert data_behind.response_name(fit) == "Reaction"
     assert data_behind.labels_of(fit, table) == []
+
+
+def test_another_table_than_the_one_fitted_is_refused():
+    df = ml.load("sleepstudy")
+    fit = ml.lmm("Reaction ~ Days + (Days | Subject)", df)
+    others = (df.iloc[:30], df.iloc[:0], df.iloc[::-1], df.assign(Days=df["Days"] + 1))
+    for other in others:
+        for draw in (ml.pictures.effect, ml.pictures.spaghetti):
+            with pytest.raises(MixedlabError, match="not the table that was fitted"):
+                draw(fit, other, "Days")
+    twice = pd.concat([df, df[["Days"]]], axis=1)
+    with pytest.raises(MixedlabError, match="several columns named 'Days'"):
+        ml.pictures.spaghetti(fit, twice, "Days")
+
+
+def test_what_is_no_number_has_no_axis():
+    df = ml.load("sleepstudy")
+    df["day"] = pd.Timestamp("2024-01-01") + pd.to_timedelta(df["Days"], unit="D")
+    fit = ml.lmm("Reaction ~ Days + (Days | Subject)", df)
+    with pytest.raises(MixedlabError, match="'day' holds no numbers"):
+        ml.pictures.spaghetti(fit, df, "day")
+    df["Age"] = 30
+    with pytest.raises(MixedlabError, match="'Age' is not in the fixed part"):
+        ml.pictures.effect(fit, df, "Age")

@@ -41,6 +41,7 @@ from mixedlab.engine.overdispersed import NegativeBinomial
 from mixedlab.engine.random_families import random_family
 from mixedlab.errors import DataError, MixedlabError, listed
 from mixedlab.inference.reporting import Report, Summary
+from mixedlab.structures.contamination.all_rates import all_rates
 from mixedlab.structures.contamination.gamma_mixtures import GammaMixtures
 
 if TYPE_CHECKING:
@@ -223,6 +224,10 @@ class ContaminationFit(Report):
             },
             index=self.rows,
         )
+
+    def tidy(self) -> pd.DataFrame:
+        """All rates in one table, a row each: see `all_rates`."""
+        return all_rates(self)
 
     def summary(self) -> Summary:
         """Estimates as tables."""

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from mixedlab.data.columns import as_frame
+from mixedlab.data.columns import as_frame, numbers_of, refuse_unusable
 from mixedlab.errors import DataError, nearest
 
 Array = NDArray[np.float64]
@@ -76,19 +76,13 @@ class ClusteredColumns:
         """Take the named columns; raises ``DataError`` naming what cannot be used."""
         table = as_frame(df)
         used = [*y, *x, *w]
-        for name in [groups, *used]:
-            if name not in table.columns:
-                raise DataError(f"There is no column {name!r}.{nearest(name, table.columns)}")
+        if groups not in table.columns:
+            raise DataError(f"There is no column {groups!r}.{nearest(groups, table.columns)}")
+        refuse_unusable(table, [groups])
         twice = {name for name in used if used.count(name) > 1}
         if twice:
             raise DataError(f"Column {twice.pop()!r} is named twice.")
-        for name in used:
-            if not pd.api.types.is_numeric_dtype(table[name]):
-                raise DataError(
-                    f"Column {name!r} is not numeric: give a factor as a 0/1 column for each "
-                    "level but the first."
-                )
-        values = table[used].to_numpy(dtype=float, na_value=np.nan)
+        values = np.column_stack([numbers_of(table, name).to_numpy() for name in used])
         if np.isinf(values).any():
             name = used[int(np.argwhere(np.isinf(values))[0, 1])]
             raise DataError(f"Column {name!r} holds infinite values: replace them or leave out.")
