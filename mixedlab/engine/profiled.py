@@ -114,8 +114,8 @@ class ProfiledDeviance:
         columns = np.empty((self.p + 1, self.n))
         self.x_basis, logdet_basis = orthonormal_basis(X, self._root_weights, columns, names)
         self._logdet_x = -2.0 * logdet_basis if reml else 0.0
-        self.columns_of_X = columns[: self.p].copy()
-        self._set_response(y, columns[-1])
+        self._X = X
+        self._set_response(y, columns[-1], columns[:-1])
         self.z_bases = [term_basis(t.Z, self._root_weights) for t in terms]
         stacked = []
         for f in self.layout.factors:
@@ -133,19 +133,25 @@ class ProfiledDeviance:
         other = object.__new__(ProfiledDeviance)
         other.__dict__.update(self.__dict__)
         target = np.empty(self.n)
-        other._set_response(y, target)
+        other._set_response(y, target, self.columns_of_X)
         other.system = self.system.with_response(target)
         other._take_off_within()
         return other
 
-    def _set_response(self, y: Array, target: Array) -> None:
+    @property
+    def columns_of_X(self) -> Array:
+        """Orthonormal columns (p, n), times root weights; made anew, since n may be millions."""
+        columns = self.x_basis.T @ self._X.T
+        return columns if self._root_weights is None else columns * self._root_weights
+
+    def _set_response(self, y: Array, target: Array, columns_of_X: Array) -> None:
         """Put y, less its least-squares fit on X and at unit mean square, in ``target``."""
         target[:] = y if self._root_weights is None else y * self._root_weights
         size = float(np.linalg.norm(target))
         self.beta_start = np.zeros(self.p)
         for _ in range(2):
-            along = self.columns_of_X @ target
-            target -= along @ self.columns_of_X
+            along = columns_of_X @ target
+            target -= along @ columns_of_X
             self.beta_start += along
             left = float(np.linalg.norm(target))
             if left > 0.1 * size:  # no more than a digit is lost
