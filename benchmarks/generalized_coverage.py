@@ -27,19 +27,19 @@ DESIGN = (
     "which GEE estimates, is less: the logit of the averaged probabilities, found by quadrature."
 )
 READING = (
-    "What is outside Monte Carlo error, and why. Laplace puts the sd too low where clusters have 4 "
-    "rows (-0.16 of 2 at p = 0.5; at p = 0.08 its spread is twice that of quadrature); quadrature "
-    "does not. With 20 rows what is left (-0.02 to -0.06) is the downward bias of maximum "
-    "likelihood with 50 clusters. An sd of 0.5 from 4 rows a cluster is estimated as 0 in a "
-    "quarter to a third of the data sets; the intervals of the rest are those of the larger "
-    "estimates, and their coverage is conditional on that. Where the sd is small against its "
-    "standard error, intervals on the log scale are wide and cover more than they say (98.8 %). "
-    "Effects are up to a tenth too large where events are few (p = 0.08, 4 rows): the known "
-    "small-sample bias of the logit, shared by all methods. GEE's robust intervals cover 93 to "
-    "94 % in six of the eight cells: the sandwich is a little small with 50 clusters, and its "
-    "small-sample corrections are made for that. Intervals of the conditional effect are within "
-    "error of 95 % throughout; those of the marginal effect by quadrature too, but for one cell "
-    "(97.4 %)."
+    "What is outside Monte Carlo error, and why. Laplace puts the sd too low where clusters "
+    "have 4 rows (-0.13 of 2 at p = 0.5; at p = 0.08 its spread is nearly twice that of "
+    "quadrature); quadrature does not. With 20 rows what is left by quadrature (-0.01 to "
+    "-0.04) is the downward bias of maximum likelihood with 50 clusters. An sd of 0.5 from 4 "
+    "rows a cluster is estimated as 0 in a quarter to a third of the data sets; the intervals "
+    "of the rest are those of the larger estimates, and their coverage is conditional on "
+    "that. Where the sd is small against its standard error, intervals on the log scale are "
+    "wide and cover more than they say (98.1 %). Effects are up to 6 % too large where events "
+    "are few (p = 0.08, 4 rows), less elsewhere: the known small-sample bias of the logit, "
+    "shared by all methods. GEE's robust intervals cover 93.0 to 95.1 %: the sandwich is a "
+    "little small with 50 clusters, and its small-sample corrections are made for that. "
+    "Intervals of the conditional effect cover 94.9 to 95.9 %, those of the marginal effect "
+    "by quadrature 94.6 to 95.9 %."
 )
 CLUSTERS, EFFECT, Z = 50, 1.0, 1.959964
 GRID = list(product((4, 20), (0.5, 2.0), (0.0, -2.5)))  # cluster size, sd, logit at x = 0, b = 0
