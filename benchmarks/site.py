@@ -61,9 +61,9 @@ def kind_of(path: str) -> str:
 
 def first_visit(site: Path) -> list[Path]:
     """What a first visit to a page with a lab loads for Python."""
-    needed = packages_needed((site / LAB_PAGE).read_text("utf-8")) | {"mixedlab"}
+    needed = packages_needed((site / LAB_PAGE).read_text("utf-8")) | {"mixedlab", "started"}
     (folder,) = (site / "_static").glob("pyodide-*")
-    archives = [f for f in folder.glob("*.tar.gz") if f.name.rsplit("-", 1)[0] in needed]
+    archives = [f for f in folder.glob("*.gz") if f.name.rsplit("-", 1)[0] in needed]
     return [*(folder / name for name in assets.CORE_FILES), *archives]
 
 

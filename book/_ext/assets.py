@@ -71,6 +71,7 @@ OFFICIAL_RELEASE = f"https://cdn.jsdelivr.net/pyodide/v{PYODIDE}/full/"
 # This package carries Pyodide's wheels unchanged, for networks that reach only package indexes.
 WHEEL_CARRIER = "open-webui==0.12.4"
 PACKER = Path(__file__).with_name("pack.mjs")
+STARTER = Path(__file__).with_name("start.mjs")
 EDITOR = Path(__file__).with_name("editor")
 CORE_FILES = ("pyodide.mjs", "pyodide.asm.mjs", "pyodide.asm.wasm", "python_stdlib.zip")
 
@@ -284,6 +285,20 @@ def pure_packages(name: str) -> Path:
     return target / f"{name}.tar.gz"
 
 
+def started_python() -> Path:
+    """Return what Python's memory holds once it has started, compressed.
+
+    The browser takes up from there: to start Python is most of what a first visit waits for.
+    """
+    recipe = hashlib.sha256(STARTER.read_bytes()).hexdigest()[:8]
+    target = cache_dir() / f"started-{PYODIDE}-{recipe}"
+    with filled_once(target) as work:
+        if work:
+            say("starting Python for the browser ...")
+            node(STARTER, npm_package("pyodide"), work / "started.gz")
+    return target / "started.gz"
+
+
 def editor() -> Path:
     """Return the code editor of the pages as one module, bundled from the versions locked."""
     digest = hashlib.sha256(b"".join(file.read_bytes() for file in sorted(EDITOR.iterdir())))
@@ -329,6 +344,7 @@ def fetch_all() -> None:
     engine_packages(tuple(ENGINE_PACKAGES))
     for name in PURE_PACKAGES:
         pure_packages(name)
+    started_python()
     editor()
     say(f"all there, in {cache_dir()}")
 

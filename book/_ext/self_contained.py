@@ -73,7 +73,7 @@ def copy_mathjax(static: Path) -> None:
 
 
 def copy_engine(static: Path) -> dict[str, dict[str, Any]]:
-    """Copy Pyodide and the packages' archives; return the archives' addresses and sizes.
+    """Copy Pyodide, its started memory and the packages' archives; return addresses and sizes.
 
     Every name holds a version or a digest: a host may let browsers keep these files for ever.
     """
@@ -85,10 +85,11 @@ def copy_engine(static: Path) -> dict[str, dict[str, Any]]:
     archives |= {name: assets.pure_packages(name) for name in assets.PURE_PACKAGES}
     for part in ("mixedlab", "exercises"):
         archives[part] = assets.pack_mixedlab(Path(mixedlab.__file__).parent, part)
+    archives["started"] = assets.started_python()
     placed = {}
     for name, archive in archives.items():
         content = archive.read_bytes()
-        file = f"{name}-{hashlib.sha256(content).hexdigest()[:12]}.tar.gz"
+        file = f"{name}-{hashlib.sha256(content).hexdigest()[:12]}{''.join(archive.suffixes)}"
         (folder / file).write_bytes(content)
         placed[name] = {"file": f"../{ENGINE_FOLDER}/{file}", "size": len(content)}
     return placed

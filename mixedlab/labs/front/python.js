@@ -66,9 +66,12 @@ async function download(path, size) {
 
 const SMALLEST_MODULE = new Uint8Array([0, 97, 115, 109, 1, 0, 0, 0]);
 
-const archives = new Map(); // package -> promise of its archive
+const archives = new Map(); // package -> promise of its archive, unpacked
 
-/** Start Pyodide, whose own files come through `download`, so that they are counted too. */
+/**
+ * Start Pyodide, whose own files come through `download`, so that they are counted too. Python is
+ * not begun but taken up where the site's build left it, which is the greater part of the wait.
+ */
 export async function startPython() {
   await WebAssembly.compile(SMALLEST_MODULE); // where it may not run, Pyodide would wait for ever
   const ours = new Map(CORE.map(({ file, size }) => [here(ENGINE + file), size]));
@@ -80,10 +83,15 @@ export async function startPython() {
     answer.catch(failure.reject); // Pyodide itself would wait for ever
     return answer;
   };
+  const started = ask("started");
   const { loadPyodide } = await import(here(`${ENGINE}pyodide.mjs`));
   // No package is listed in the lock: nothing is ever looked up elsewhere.
   const lockFileContents = { info: LOCK_INFO, packages: {} };
-  return Promise.race([loadPyodide({ indexURL: here(ENGINE), lockFileContents }), failure.promise]);
+  const options = { indexURL: here(ENGINE), lockFileContents, _loadSnapshot: started };
+  const pyodide = await Promise.race([loadPyodide(options), failure.promise]);
+  forget("started");
+  pyodide.runPython("import random; random.seed()"); // chance was kept with the memory
+  return pyodide;
 }
 
 /** Begin to download a package's archive, if it is not there or on its way. */
