@@ -82,13 +82,18 @@ export class Gate {
     this.moving = true; // samples of the state that it leaves would be lost
     this.view.showReplicateGate();
     setTimeout(() => {
-      this.moving = false;
-      this.view.showReplicateGate();
+      this.settle();
       if (this.stage !== 1 || this.view.lastChange !== lastChange) return;
       this.view.change(reveal, "reveal");
       this.fresh = true;
       this.view.slowly = true;
     }, REVEAL_MOVES_AFTER);
+  }
+
+  // The state is the reader's own again: it may be repeated.
+  settle() {
+    this.moving = false;
+    this.view.showReplicateGate();
   }
 
   again() {

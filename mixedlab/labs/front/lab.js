@@ -130,6 +130,7 @@ class LabView {
     this.lastSource = source;
     this.lastChange = now;
     this.gate.fresh = false;
+    if (this.gate.moving) this.gate.settle();
     this.ask(next);
   }
 
