@@ -13,6 +13,7 @@ from mixedlab.pictures.data_behind import (
     GRID,
     at_one_exposure,
     dealt_out,
+    held_at,
     is_binary,
     labels_of,
     middle,
@@ -60,8 +61,9 @@ def spaghetti(
     data : DataFrame
         The table that was fitted.
     x : str
-        Numeric column for the horizontal axis. Other columns are held at each group's own
-        typical value (median, or most frequent level), and at the table's for the population.
+        Numeric column for the horizontal axis. Other columns are held at a typical value (median,
+        or most frequent level): a group's own where they do not vary within groups, else the
+        table's, which the title names.
         Factors and 0/1 columns that do not vary within groups, such as the arms of a trial, have
         a named population curve for each level.
     group : str, optional
@@ -94,6 +96,7 @@ def spaghetti(
     levels = list(dict.fromkeys(rows[name].dropna()))
     shown = [levels[i] for i in np.unique(np.linspace(0, len(levels) - 1, at_most).astype(int))]
     arms = _arms(fit, rows, name, x)
+    held = _held_within(fit, rows, name, x)
     offset = fit.rows(typical(rows, **{x: [middle(rows[x])]}), "none").offset[0]
     y = at_one_exposure(fit, offset)
     y = dealt_out(y) if is_binary(fit) else y
@@ -104,19 +107,21 @@ def spaghetti(
         if joined:
             ax.plot(own[x], y[own.index], "-", color=LIGHT, linewidth=0.6, zorder=1)
         ax.plot(own[x], y[own.index], ".", color=LIGHT, markersize=3, zorder=1)
-        grid = typical(own, **_exposures(fit, rows), **{x: over_range(own[x])})
+        grid = typical(own, **held, **{x: over_range(own[x])})
         label = f"each {name}, fitted" if i == 0 else None
         curve = fit.predict(grid, kind="conditional")
         ax.plot(grid[x], curve, color=SKY, linewidth=0.9, zorder=2, label=label)
     for (arm, part), (colour, dash) in zip(arms.items(), _ARMS, strict=False):
-        grid = typical(part, **_exposures(fit, rows), **{x: over_range(rows[x])})
+        grid = typical(part, **held, **{x: over_range(rows[x])})
         population = fit.predict(grid, kind="population")
         ax.plot(grid[x], population, dash, color=colour, linewidth=2.8, zorder=3,
                 label=f"population{arm and f', {arm}'}")  # fmt: skip
     ax.set_xlabel(x)
     ax.set_ylabel(response_name(fit))
-    if len(shown) < len(levels):
-        ax.set_title(f"{len(shown)} of {len(levels)} levels of {name}", fontsize="small")
+    some = [f"{len(shown)} of {len(levels)} levels of {name}"] if len(shown) < len(levels) else []
+    if held:
+        some.append(f"curves at {held_at(fit, typical(rows, **held), {x}, held)}")
+    ax.set_title("; ".join(some), fontsize="small")
     ax.legend(fontsize="small")
     return ax
 
@@ -135,12 +140,19 @@ def _arms(fit: MixedFit, rows: pd.DataFrame, group: str, x: str) -> dict[str, pd
     return made if len(made) <= _MOST_ARMS else {"": rows}
 
 
-def _exposures(fit: MixedFit, rows: pd.DataFrame) -> dict[str, list]:
-    """The columns of the offset, the same for all curves."""
-    names = {n for part in fit.design.recipe.formula.offsets for n in part.columns}
+def _held_within(fit: MixedFit, rows: pd.DataFrame, group: str, x: str) -> dict[str, list]:
+    """The columns of fixed part and offset that vary within groups, the same for all curves."""
+    formula = fit.design.recipe.formula
+    names = dict.fromkeys(n for part in (formula.fixed, *formula.offsets) for n in part.columns)
     if isinstance(fit.design.recipe.offset, str):
-        names.add(fit.design.recipe.offset)
-    return {name: [middle(rows[name])] * GRID for name in names}
+        names[fit.design.recipe.offset] = None
+    counts = rows.groupby(group, observed=True)
+    exposures = {n for part in formula.offsets for n in part.columns} | {fit.design.recipe.offset}
+    return {
+        name: [middle(rows[name])] * GRID
+        for name in names
+        if name not in (x, group) and (name in exposures or (counts[name].nunique() > 1).any())
+    }
 
 
 def _is_series(fit: MixedFit, rows: pd.DataFrame, x: str, group: str) -> bool:

@@ -6,6 +6,7 @@ Counts with an exposure are brought to one exposure, so that points and curves s
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -117,3 +118,12 @@ def labels_of(fit: MixedFit, rows: pd.DataFrame) -> list[str]:
         for name in recipe.formula.fixed.columns
         if recipe.levels.get(name) is not None or rows[name].nunique() == 2
     ]
+
+
+def held_at(fit: MixedFit, row: pd.DataFrame, moving: set, of: Iterable[str] | None = None) -> str:
+    """The columns of fixed part and offset that stand still (those ``of`` them), and where."""
+    formula = fit.design.recipe.formula
+    parts = (formula.fixed, *formula.offsets)
+    names = dict.fromkeys(n for part in parts for n in part.columns if n not in moving)
+    values = [(n, row[n].iloc[0]) for n in names if of is None or n in of]
+    return ", ".join(f"{n} {v:.4g}" if isinstance(v, float) else f"{n} {v}" for n, v in values)

@@ -10,6 +10,7 @@ import pandas as pd
 from mixedlab.errors import MixedlabError
 from mixedlab.pictures.data_behind import (
     at_one_exposure,
+    held_at,
     in_bins,
     is_binary,
     over_range,
@@ -122,7 +123,7 @@ def effect(
         ax.set_xticks(at, [str(value) for value in positions])
     ax.set_xlabel(x)
     ax.set_ylabel(_label(fit))
-    held = _held(fit, typical(rows, **{x: positions[:1]}), {x, by})
+    held = held_at(fit, typical(rows, **{x: positions[:1]}), {x, by})
     about = f"{'' if by is None else f'{_SAYS[kind]}, '}{100 * level:g} % interval"
     ax.set_title(f"{about}{held and f'; at {held}'}", fontsize="small", loc="left")
     ax.legend(fontsize="small")
@@ -131,16 +132,6 @@ def effect(
 
 def _label(fit: MixedFit) -> str:
     return f"share of {response_name(fit)}" if is_binary(fit) else response_name(fit)
-
-
-def _held(fit: MixedFit, row: pd.DataFrame, moving: set) -> str:
-    """The columns that stand still, and where."""
-    formula = fit.design.recipe.formula
-    parts = (formula.fixed, *formula.offsets)
-    names = dict.fromkeys(n for part in parts for n in part.columns if n not in moving)
-    values = [(n, row[n].iloc[0]) for n in names]
-    said = [f"{n} {v:.4g}" if isinstance(v, float) else f"{n} {v}" for n, v in values]
-    return ", ".join(said)
 
 
 def _data(ax, fit, rows, mine, x, levels, grid, colour, marker) -> None:

@@ -134,7 +134,8 @@ def _against(
     ax.scatter(x, residual, s=_size(x.size), color=BLUE, alpha=0.6, linewidths=0)
     if zero:
         ax.axhline(0, color=GREY, linestyle="--", linewidth=1)
-    ax.plot(*_medians(x, residual), color=ORANGE, linewidth=1.8, label="median of a tenth")
+    part = "at each value" if np.unique(x).size <= 10 else "of a tenth"
+    ax.plot(*_medians(x, residual), color=ORANGE, linewidth=1.8, label=f"median {part}")
     ax.set(xlabel=name, ylabel=what)
     ax.legend(fontsize="x-small", loc="best")
     return ax
@@ -173,6 +174,10 @@ def _binned(ax: Axes, x: Array, residual: Array, fitted: Array, name: str) -> Ax
 
 
 def _medians(x: Array, y: Array) -> tuple[list[float], list[float]]:
-    """Medians of x and y in ten parts by x."""
-    parts = np.array_split(np.argsort(x, kind="stable"), min(10, max(1, x.size // 5)))
+    """Medians of x and y in ten parts by x; at each value where there are no more than ten."""
+    values, of = np.unique(x, return_inverse=True)
+    if values.size <= 10:
+        parts = [np.flatnonzero(of == k) for k in range(values.size)]
+    else:
+        parts = np.array_split(np.argsort(x, kind="stable"), min(10, max(1, x.size // 5)))
     return [float(np.median(x[p])) for p in parts], [float(np.median(y[p])) for p in parts]

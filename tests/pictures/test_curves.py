@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 
 import mixedlab as ml
+from mixedlab.pictures.style import SKY
 from mixedlab.errors import MixedlabError
 from mixedlab.inference.profiles import profile
 from mixedlab.pictures.style import LIGHT
@@ -97,3 +98,18 @@ def test_profile_zeta(sleep):
     assert again.get_xlabel() == "Days"
     with pytest.raises(MixedlabError, match="no profile of 'sigma'"):
         ml.pictures.profile_zeta(made, "sigma")
+
+
+def test_what_varies_within_groups_is_the_same_for_all_curves_and_named():
+    rng = np.random.default_rng(3)
+    g = np.repeat([f"c{k}" for k in range(12)], 25)
+    sex, age = rng.choice(["f", "m"], g.size, p=[0.6, 0.4]), rng.normal(50, 9, g.size)
+    y = 0.1 * age + 4.0 * (sex == "m") + rng.normal(size=g.size)
+    df = pd.DataFrame({"g": g, "sex": sex, "age": age, "y": y})
+    df.loc[df["g"] == "c3", "sex"] = "m"
+    fit = ml.lmm("y ~ age + sex + (1 | g)", df)
+    ax = ml.pictures.spaghetti(fit, df, "age")
+    assert ax.get_title() == "curves at sex f"
+    curves = [line for line in ax.lines if line.get_color() == SKY]
+    heights = [np.interp(50, line.get_xdata(), line.get_ydata()) for line in curves]
+    assert np.ptp(heights) < 2  # of one sex: two would lie 4 apart

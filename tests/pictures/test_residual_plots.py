@@ -34,6 +34,15 @@ def test_panels_of_0_and_1_have_binned_residuals_within_their_bounds():
     assert np.mean(np.abs(mean) < upper) >= 0.8
 
 
+def test_medians_stand_at_each_value_of_a_covariate_with_few():
+    fit = ml.lmm("Reaction ~ Days + (Days | Subject)", ml.load("sleepstudy"))
+    ax = ml.pictures.residuals(fit, fit.X[:, 1], label="Days")
+    (line,) = [line for line in ax.lines if line.get_label() == "median at each value"]
+    np.testing.assert_array_equal(line.get_xdata(), np.arange(10))
+    first = standardised_residuals(fit)[fit.X[:, 1] == 0]
+    assert line.get_ydata()[0] == np.median(first)
+
+
 def test_residuals_against_a_covariate():
     fit = right_model("poisson", 1)
     ax = ml.pictures.residuals(fit, fit.X[:, 1], label="x")
