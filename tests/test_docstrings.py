@@ -8,25 +8,30 @@ import matplotlib as mpl
 import pytest
 
 import mixedlab as ml
+from mixedlab.diagnosis import Diagnosis
 from mixedlab.models.gee.fit import GEEFit
 from mixedlab.models.generalized_fit import GeneralizedFit
 from mixedlab.models.hglm.fit import HierarchicalFit
 from mixedlab.models.linear_fit import LinearFit
+from mixedlab.three_poolings import ThreePoolings
 from tests.contract.test_same_shapes import QUESTIONS
 
 FITS = (LinearFit, GeneralizedFit, HierarchicalFit, GEEFit)
+ANSWERS = (Diagnosis, ThreePoolings)
 MODULES = (ml.simulate, ml.pictures)
 FLAGS = doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS
 
 
 def public() -> Iterator[tuple[str, Callable]]:
-    """Functions of the package and of its two public modules, and the questions of every fit."""
+    """The package's names and those of its two public modules, and the questions of every fit."""
     for name in ml._HOME_OF:
         yield f"ml.{name}", getattr(ml, name)
     for module in MODULES:
         for name in module.__all__:
-            if inspect.isroutine(getattr(module, name)):
+            if callable(getattr(module, name)):
                 yield f"{module.__name__.replace('mixedlab', 'ml')}.{name}", getattr(module, name)
+    for kind in ANSWERS:
+        yield kind.__name__, kind
     for kind in FITS:
         for name in (*QUESTIONS, "refit_many"):
             if hasattr(kind, name):

@@ -108,6 +108,15 @@ class Diagnosis(Report):
     ----------
     checks : tuple of Check
         In the order in which they were made.
+
+    Examples
+    --------
+    >>> import mixedlab as ml
+    >>> found = ml.diagnose(ml.lmm("Yield ~ 1 + (1 | Batch)", ml.load("dyestuff2")))
+    >>> [(finding.kind, finding.about) for finding in found]
+    [('singular', 'Batch')]
+    >>> "few groups" in found.checked
+    True
     """
 
     checks: tuple[Check, ...]

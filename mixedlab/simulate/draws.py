@@ -54,7 +54,9 @@ class Draws:
 
     Examples
     --------
-    >>> draws = Draws(1)
+    >>> import numpy as np
+    >>> import mixedlab as ml
+    >>> draws = ml.simulate.Draws(1)
     >>> few, many = draws.normal("hospital", np.arange(3)), draws.normal("hospital", np.arange(9))
     >>> bool(np.all(few == many[:3]))
     True

@@ -67,6 +67,13 @@ class ThreePoolings(Report):
         Group to words: why it has no fit of its own, or what is wrong with it.
     remarks : tuple of str
         What holds for all groups, in words.
+
+    Examples
+    --------
+    >>> import mixedlab as ml
+    >>> three = ml.pooling("Reaction ~ Days + (Days | Subject)", ml.load("sleepstudy"))
+    >>> three.partial.coef.loc["308"].round(1).to_dict()
+    {'(Intercept)': 253.7, 'Days': 19.7}
     """
 
     complete: Pooled
