@@ -122,10 +122,12 @@ class SelfCheckDirective(SphinxDirective):
     def run(self) -> list[nodes.Node]:
         """Return the question and its options, each a fold."""
         options = list(OPTION.finditer("\n".join(self.content)))
-        if sum(bool(option["right"]) for option in options) != 1 or len(options) < 2:
+        begun = sum(line.startswith("- ") for line in self.content)
+        right = sum(bool(option["right"]) for option in options)
+        if right != 1 or len(options) < 2 or begun != len(options):
             raise self.error(
-                "A self-check has two or more options, written '- option: reason'; the one that "
-                "is right begins '- (right) '."
+                "A self-check has two or more options, each written '- option: reason'; the one "
+                "that is right begins '- (right) '."
             )
         place = f"self-check-{self.env.new_serialno('self-check') + 1}"
         made = [

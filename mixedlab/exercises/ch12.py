@@ -23,7 +23,7 @@ def _haemoglobin() -> tuple[float, int]:
     """The estimated ICC and the number of people of exercise 12.2."""
     trial = villages(
         outcome="continuous", n_villages=12, n_people=SIZE, intercept=12, effect=0.3,
-        sd_village=0.5, seed=21,
+        sd_village=0.5, seed=22,
     ).to_frame()  # fmt: skip
     fit = lmm("haemoglobin ~ treated + (1 | village)", trial)
     between, within = fit.varcorr["vcov"]
@@ -37,7 +37,7 @@ def _worth(neighbours: int = SIZE - 1) -> float:
 
 @cache
 def _standard_error(random: str) -> float:
-    trial = villages(outcome="binary", n_villages=12, n_people=40, seed=8).to_frame()
+    trial = villages(outcome="binary", n_villages=12, n_people=45, seed=5).to_frame()
     return float(glmm(f"infected ~ treated{random}", trial, family="binomial").se["treated"])
 
 
