@@ -251,8 +251,8 @@ def _numbers_from(name: str, levels: list) -> str:
     """How a column of these labels becomes a response."""
     if all(isinstance(level, bool | np.bool_) for level in levels):
         return (
-            "True and False are a response for glmm(..., family='binomial'); for a linear model "
-            f"of the share, data[{name!r}].astype(int)."
+            "True and False are a response for glmm(..., family='binomial'), or pooling with that "
+            f"family; for a linear model of the share, data[{name!r}].astype(int)."
         )
     culprits = no_numbers(levels)
     if not culprits:

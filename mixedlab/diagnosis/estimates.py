@@ -23,8 +23,8 @@ Array = NDArray[np.float64]
 _ZERO = 1e-7
 # Least eigenvalue of the deviance's scaled curvature that still locates a variance.
 _FLAT = 1e-6
-# A correlation of this size is at its end; one below the other is ordinary.
-_EDGE, _ORDINARY = 0.999, 0.95
+# A correlation of this size is at its end.
+_EDGE = 0.999
 
 
 def not_converged(fit: MixedModel) -> list[Finding]:
@@ -144,7 +144,7 @@ def _at_the_edge(
             continue
         pair = f"{names[i]} and {names[j]} over {term.group!r} have a correlation of {r:.5g}"
         x = column_of(fit, names[j])
-        if abs(r_centred) < _ORDINARY and names[i] == "(Intercept)":
+        if abs(r_centred) < _EDGE and names[i] == "(Intercept)":
             how = f"{names[j]} - {term.Z[:, which[j]].mean():.6g} as a column of its own"
             how += f", or center({x})" if x is not None else ""
             found.append(
@@ -152,7 +152,7 @@ def _at_the_edge(
                     "badly scaled",
                     names[j],
                     f"{pair}, because {names[j]} is far from zero: at its mean the correlation "
-                    f"is {r_centred:.2f}.",
+                    f"is {r_centred:.3g}.",
                     f"Centre it: {how}. The fit stays the same, the intercept gets a meaning.",
                 )
             )

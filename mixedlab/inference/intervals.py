@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 
 Array = NDArray[np.float64]
 
+# Half a Wald interval of a logarithm: thousands of times smaller to thousands of times larger.
+_KNOWS_NOTHING = 10.0
+
 
 def confint(
     fit: Fit,
@@ -131,6 +134,8 @@ def _wald(fit: Fit, level: float, z: float, df: Method) -> dict[str, tuple[float
 def _wald_ends(parameter: Parameter, half: float) -> tuple[float, float]:
     centre = parameter.free
     if parameter.at_boundary or not (np.isfinite(centre) and np.isfinite(half) and half > 0):
+        return np.nan, np.nan
+    if parameter.kind != "cor" and half > _KNOWS_NOTHING:
         return np.nan, np.nan
     return parameter.back(centre - half), parameter.back(centre + half)
 

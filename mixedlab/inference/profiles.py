@@ -154,6 +154,11 @@ class _Walk:
             guess = self._guess(value, here[0], free, last_value, last_free)
             last_value, last_free = here[0], free
             zeta, free = self._zeta(value, guess, sign)
+            while not np.isfinite(zeta) and abs(value - here[0]) > 1e-9 * (1 + abs(here[0])):
+                value = 0.5 * (value + here[0])  # no likelihood there, as of a dispersion of 0
+                zeta, free = self._zeta(value, last_free, sign)
+            if not np.isfinite(zeta):
+                break
             if abs(here[1]) < self.z < abs(zeta):
                 points.append(self._end(here, (value, zeta), free, sign))
             gained = abs(zeta) - abs(here[1])

@@ -170,3 +170,14 @@ def test_no_false_alarm_on_classic_data(data, formula, reml):
         warnings.simplefilter("error")
         fit = ml.lmm(formula, ml.load(data), reml=reml)
         assert not ml.diagnose(fit)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_a_correlation_of_one_is_never_passed_over(seed):
+    """Slopes and intercepts that move together, with a year so far from zero that digits go."""
+    rng = np.random.default_rng(seed)
+    g, year = np.repeat(np.arange(24), 10), 2000 + np.tile(np.arange(10), 24)
+    y = rng.normal(size=24)[g] * (1 + 0.5 * (year - 2004)) + rng.normal(size=240)
+    fit = ml.lmm("y ~ year + (year | g)", pd.DataFrame({"g": g, "year": year, "y": y}))
+    assert abs(fit.varcorr["sdcor"].iloc[2]) > 0.999
+    assert {"singular", "badly scaled"} & set(kinds(fit))

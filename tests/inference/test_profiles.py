@@ -180,3 +180,21 @@ def test_a_dispersion_at_its_limit_has_no_profile(slopes):
     assert "dispersion" not in profile(fit).curves
     with pytest.raises(MixedlabError, match="has no profile here"):
         profile(fit, ["dispersion"])
+
+
+def test_a_dispersion_whose_likelihood_ends_before_its_bound():
+    """Poisson counts in a negative binomial: at theta near 0 there is no likelihood."""
+    rng = np.random.default_rng(3)
+    g, x, hours = np.repeat(np.arange(24), 10), rng.normal(size=240), rng.uniform(1, 50, 240)
+    y = rng.poisson(hours * np.exp(-1 + 0.3 * x + rng.normal(0, 0.8, 24)[g]))
+    fit = ml.glmm(
+        "y ~ x + offset(log(hours)) + (x | g)",
+        {"y": y, "x": x, "g": g, "hours": hours},
+        family="negative_binomial",
+    )
+    table = fit.confint(parameters=["dispersion"], method="profile")
+    assert 1 < table.loc["dispersion", "lower"] < fit.dispersion
+    # What Wald's interval would have from nothing to everything is not known.
+    wald = fit.confint()
+    ratio = wald["upper"] / wald["lower"]
+    assert not (ratio.drop(["(Intercept)", "x", "cor (Intercept), x | g"]) > np.exp(20)).any()
