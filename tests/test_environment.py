@@ -17,9 +17,10 @@ PIP = [line for d in DEPENDENCIES if isinstance(d, dict) for line in d["pip"]]
 
 
 def wanted() -> dict[str, SpecifierSet]:
-    """Return what pyproject.toml asks for, extras included, by name."""
-    extras = PROJECT["optional-dependencies"].values()
-    lines = [*PROJECT["dependencies"], *(line for extra in extras for line in extra)]
+    """Return what pyproject.toml asks for, the extras of ``dev`` included, by name."""
+    extras = PROJECT["optional-dependencies"]
+    (dev,) = map(Requirement, extras["dev"])
+    lines = [*PROJECT["dependencies"], *(line for name in dev.extras for line in extras[name])]
     requirements = [Requirement(line) for line in lines]
     return {r.name: r.specifier for r in requirements if r.name != PROJECT["name"]}
 
