@@ -31,7 +31,7 @@ READING = (
     "have 4 rows (-0.13 of 2 at p = 0.5; at p = 0.08 its spread is nearly twice that of "
     "quadrature); quadrature does not. With 20 rows what is left by quadrature (-0.01 to "
     "-0.04) is the downward bias of maximum likelihood with 50 clusters. An sd of 0.5 from 4 "
-    "rows a cluster is estimated as 0 in a quarter to a third of the data sets; the intervals "
+    "rows a cluster is estimated as 0 in a quarter to four in ten of the data sets; the intervals "
     "of the rest are those of the larger estimates, and their coverage is conditional on "
     "that. Where the sd is small against its standard error, intervals on the log scale are "
     "wide and cover more than they say (98.1 %). Effects are up to 6 % too large where events "
