@@ -393,13 +393,13 @@ def main() -> None:
         "Seconds of processor time from formula and table to fit; **bold**: how many times "
         "mixedlab's; in parentheses the peak memory of the process, table and libraries included. "
         "Medians of fits in which the programs take turns; what takes more than 10 s is run once. "
-        "One thread each, processes of their own, tables in memory before the clock starts. Compare "
-        "within a row: rows are run one after the other on a machine with other work.",
+        "One thread each, processes of their own, tables in memory before the clock starts. "
+        "Compare within a row: rows are run one after the other on a machine with other work.",
         "A log-likelihood is given where it is not mixedlab's to 0.01: above 0 a better fit was "
         "found, or another scale is used; below 0 a worse one. gpboost starts from arrays and "
-        "fits linear models by maximum likelihood, slopes independent of intercepts: another model, "
-        "whose log-likelihood is not compared. glmm's time "
-        "includes Satterthwaite degrees of freedom, statsmodels' standard errors.",
+        "fits linear models by maximum likelihood, slopes independent of intercepts: another "
+        "model, whose log-likelihood is not compared. glmm's time includes Satterthwaite "
+        "degrees of freedom, statsmodels' standard errors.",
         "Refits: responses simulated by the fit, the model fitted to each, estimates kept; lme4's "
         "is `bootMer` of the coefficients, lme-python's `boot_lmer`.",
     ]

@@ -126,24 +126,27 @@ def picture(found: dict[str, list[dict[str, float]]]) -> None:
 
     axes_of = list(dict.fromkeys(c.axis for c in CURVES.values()))
     figure, axes = plt.subplots(
-        2, len(axes_of), figsize=(10, 5), sharex="col", sharey="row", layout="constrained"
+        2, len(axes_of), figsize=(10, 5.5), sharex="col", sharey="row", layout="constrained"
     )
     for name, points in found.items():
         curve = CURVES[name]
         column, x = axes[:, axes_of.index(curve.axis)], list(curve.values)
         for axis, what in zip(column, ("seconds", "added"), strict=True):
-            y = [max(point[what], 1e-3) for point in points]
-            axis.loglog(x, y, marker="o", markersize=3, label=name)
+            y = [max(point[what], 0.3 if what == "added" else 0.0) for point in points]
             slope = f"slope {exponent(x, y):.1f}"
-            axis.annotate(slope, (x[-1], y[-1]), (-4, 6), textcoords="offset points", ha="right")
-        column[0].legend(frameon=False, fontsize=7, loc="upper left")
+            label = f"{name}:\n{slope}" if what == "seconds" else slope
+            axis.loglog(x, y, marker="o", markersize=3, label=label)
+            axis.legend(frameon=False, fontsize=7, loc="upper left").set_in_layout(False)
         column[1].set_xlabel(curve.axis)
+        if x[-1] < 100:
+            column[1].set_xticks(x, map(str, x))
     for axis in axes.flat:
         axis.spines[["top", "right"]].set_visible(False)
         axis.minorticks_off()  # half of the file, and no help
     axes[0, 0].set_ylabel("seconds")
     axes[1, 0].set_ylabel("megabytes added")
-    axes[0, 0].set_ylim(top=20)
+    axes[0, 0].set_ylim(top=60)
+    axes[1, 0].set_ylim(top=3000)
     figure.savefig(RESULTS / "scale.svg", metadata={"Date": None})
 
 
