@@ -20,7 +20,10 @@ def wanted() -> dict[str, SpecifierSet]:
     """Return what pyproject.toml asks for, the extras of ``dev`` included, by name."""
     extras = PROJECT["optional-dependencies"]
     (dev,) = map(Requirement, extras["dev"])
-    lines = [*PROJECT["dependencies"], *(line for name in dev.extras for line in extras[name])]
+    lines = [
+        *PROJECT["dependencies"],
+        *(line for name in sorted(dev.extras) for line in extras[name]),
+    ]
     requirements = [Requirement(line) for line in lines]
     return {r.name: r.specifier for r in requirements if r.name != PROJECT["name"]}
 
