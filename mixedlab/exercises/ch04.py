@@ -10,7 +10,7 @@ from mixedlab.data.registry import load
 from mixedlab.exercises.exercise import Choice, Misconception, Number
 from mixedlab.models.linear import LinearFit, lmm
 
-BATCH, DRIVER = "F", "309"
+BATCH, DRIVER = "E", "309"
 
 
 def _share_kept(sd_patient: float) -> float:
@@ -39,7 +39,7 @@ def _variances(fit: LinearFit) -> tuple[float, float]:
 
 
 def _distance() -> float:
-    """How far batch F lies from the mean of all, before shrinkage."""
+    """How far batch E lies from the mean of all, before shrinkage."""
     table = load("dyestuff")
     own = table["Yield"][table["Batch"] == BATCH].mean()
     return float(own - _dyestuff().fixef["(Intercept)"])
@@ -119,10 +119,10 @@ EXERCISES = (
         title="A BLUP by hand",
         ask=(
             "Six batches of dyestuff have five samples each. From the variances, the mean and "
-            "the batch means alone: what is the predicted effect of batch F, its distance from "
+            "the batch means alone: what is the predicted effect of batch E, its distance from "
             "the mean after shrinkage?"
         ),
-        tolerance=0.1,
+        tolerance=0.01,
         unit="g",
         answer=lambda: _blup(_dyestuff(), "Batch", BATCH),
         hint="n / (n + λ) times the batch's distance, with n = 5 and λ = within / between.",
@@ -168,8 +168,47 @@ EXERCISES = (
             ),
         ),
     ),
-    Number(
+    Choice(
         id="4.3",
+        title="Towards what",
+        ask=(
+            "Six of 24 hospitals are university clinics. They get the hardest cases and keep "
+            "patients longer. Towards what should the mean stay of a clinic with 4 patients be "
+            "pulled: 'all', 'clinics' or 'nothing'?"
+        ),
+        options={
+            "all": "the mean of all 24 hospitals, as every other hospital",
+            "clinics": "the mean of the six clinics",
+            "nothing": "it should stay where it is, since clinics are different",
+        },
+        answer=lambda: "clinics",
+        hint="If you had to guess its mean without its four patients, what would you say?",
+        praise=(
+            "A pull goes to what you expect of a group before you see its rows. In a formula: "
+            "stay ~ clinic + (1 | hospital). The deviations from *that* are exchangeable."
+        ),
+        solution=lambda right: (
+            f"{right!r}. Before its patients are seen one expects of a clinic what clinics have. "
+            "stay ~ clinic + (1 | hospital) gives clinics a mean of their own, as a fixed effect, "
+            "and pulls each hospital towards the mean of its kind."
+        ),
+        misconceptions=(
+            Misconception(
+                "one centre for groups known to differ",
+                "all",
+                "You know something of clinics that the other hospitals do not share. Pulled to "
+                "the mean of all, every clinic would look better than it is.",
+            ),
+            Misconception(
+                "no pull for special groups",
+                "nothing",
+                "Its four patients may have been lucky as well. Of which hospitals does one know "
+                "something that holds for it?",
+            ),
+        ),
+    ),
+    Number(
+        id="4.4",
         title="A ridge upside down",
         ask=(
             "A colleague writes the sleepstudy model with a random intercept as a ridge "
