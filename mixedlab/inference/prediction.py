@@ -175,4 +175,4 @@ def simulate(fit: MixedModel, n: int = 1, seed: int | None = None) -> Array:
     if int(n) != n or n < 1:
         raise MixedlabError(f"n is the number of draws, 1 or more, not {n}.")
     rng = np.random.default_rng(seed)
-    return np.array([fit.draw(rng) for _ in range(int(n))])
+    return np.ascontiguousarray(fit.draw_many([rng] * int(n)).T)  # one after the other

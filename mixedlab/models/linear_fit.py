@@ -30,6 +30,8 @@ from mixedlab.models.residual import UNANSWERED, ResidualStructure
 
 Array = NDArray[np.float64]
 
+_CELLS = 60_000  # numbers drawn at once: small enough for the processor's cache
+
 _MARGINAL = (
     "Marginal coefficients are for glmm fits. In a linear mixed model the coefficients are "
     "marginal and conditional at once."
@@ -251,18 +253,25 @@ class LinearFit(MixedFit):
         """Responses (n, m) of the rows fitted: column k is ``draw(generators[k])``."""
         if self.residual is not None:
             return super().draw_many(generators)
-        n, sizes = self.n_obs, [term.n_levels * term.n_coefs for term in self.terms]
-        z = np.stack([rng.standard_normal(sum(sizes) + n) for rng in generators])
-        effects, noise = np.split(z[:, :-n], np.cumsum(sizes)[:-1], axis=1), z[:, -n:]
-        y = noise * (self.sigma if self.weights is None else self.sigma / np.sqrt(self.weights))
-        y += self.X @ self.beta
-        if self.offset is not None:
-            y += self.offset
-        for term, Lambda, u in zip(self.terms, self.factors, effects, strict=True):
-            b = self.sigma * u.reshape(len(z), term.n_levels, term.n_coefs) @ Lambda.T
-            for k in range(term.n_coefs):
-                y += term.Z[:, k] * b[:, term.index, k]
-        return y.T
+        out = np.empty((len(generators), self.n_obs))
+        sd = self.sigma if self.weights is None else self.sigma / np.sqrt(self.weights)
+        fixed = self.X @ self.beta + (0.0 if self.offset is None else self.offset)
+        sizes = [term.n_levels * term.n_coefs for term in self.terms]
+        at_once = max(1, _CELLS // self.n_obs)
+        for first in range(0, len(out), at_once):
+            y = out[first : first + at_once]
+            effects = np.empty((len(y), sum(sizes)))
+            for u, noise, rng in zip(effects, y, generators[first:], strict=False):
+                rng.standard_normal(out=u)
+                rng.standard_normal(out=noise)
+            y *= sd
+            y += fixed
+            split = np.split(effects, np.cumsum(sizes)[:-1], axis=1)
+            for term, Lambda, u in zip(self.terms, self.factors, split, strict=True):
+                b = self.sigma * u.reshape(len(y), term.n_levels, term.n_coefs) @ Lambda.T
+                for k in range(term.n_coefs):
+                    y += term.Z[:, k] * b[:, term.index, k]
+        return out.T
 
     def _together(self, Y: Array) -> tuple[Together, Array, Array, NDArray[np.bool_]]:
         found = many_linear(
