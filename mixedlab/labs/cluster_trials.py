@@ -178,7 +178,7 @@ def _power_panel(state: State, now: dict[str, float], ceiling: float) -> Panel:
         told = f"{count(k, 'village')} of {m} people: {percent(value)}"
         marks += [
             bars(LOOKS[plan], [plan], 0, 100 * value, row - 0.28, row + 0.28, key=plan,
-                 stage=stage, hover=[told]),
+                 stage=stage, hover=[told], starts_from="" if stage == "data" else "plan"),
             texts("guide" if stage == "data" else LOOKS[plan], 1, row - 0.44, told, anchor="start",
                   stage=stage, key=f"{plan}-text"),
         ]  # fmt: skip
