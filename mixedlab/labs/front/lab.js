@@ -172,7 +172,9 @@ class LabView {
 
   received({ state, scene, met }) {
     const latest = this.requests.waiting === null;
-    const drags = performance.now() - (this.lastPaint ?? 0) < 120;
+    // The first scene of a drag eases; the next ones follow the hand, however long Python takes.
+    const drags = performance.now() - (this.lastPaint ?? 0) < 120 || this.follows === true;
+    this.follows = this.held === true;
     if (latest) this.wanted = state;
     this.hideError();
     this.answered();

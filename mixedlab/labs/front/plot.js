@@ -228,6 +228,7 @@ export class Plot {
     }
     if (!item.handle) {
       item.handle = element(mark.kind === "lines" ? "path" : "circle", "", this.handles);
+      item.told = null;
       item.handle.setAttribute("role", "slider");
       item.handle.dataset.handle = `${mark.key}/${item.key}`;
       item.handle.dataset.of = mark.key;
@@ -239,10 +240,15 @@ export class Plot {
     // Of many handles that do the same, one is a stop of the tab key.
     // A field that is moved all the same need not be set to be told apart.
     const does = JSON.stringify([fields, Object.entries(drag.sets).filter(([f]) => !fields.includes(f))]);
-    item.handle.setAttribute("tabindex", this.wrote.has(does) ? -1 : 0);
     const first = !this.wrote.has(does);
     this.wrote.add(does);
-    if (first && fields.some((field) => this.host.isBet?.(field))) item.handle.dataset.ml = "bet";
+    const isBet = first && fields.some((field) => this.host.isBet?.(field));
+    const values = fields.map((field) => this.state[field]);
+    const told = [first, isBet, mark.stage, mark.color, mark.drag.length, drag.label, values].join();
+    if (item.told === told) return; // each attribute that is set has the handle styled anew
+    item.told = told;
+    item.handle.setAttribute("tabindex", first ? 0 : -1);
+    if (isBet) item.handle.dataset.ml = "bet";
     else delete item.handle.dataset.ml;
     const held = item.handle.classList.contains("ml-held") ? " ml-held" : "";
     const many = mark.drag.length > 3 ? " ml-many" : "";
