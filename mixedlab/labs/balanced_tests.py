@@ -47,6 +47,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
 import numpy as np
@@ -60,7 +61,7 @@ TESTS = ("naive", "averaged", "mixed")
 _SERIES_UP_TO = 200  # degrees of freedom; beyond, Hill's expansion is good to 1e-9
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Studies:
     """What the tests need of some studies; arrays of shape (studies,).
 
@@ -178,6 +179,7 @@ def standard_errors(studies: Studies) -> dict[str, Array]:
     return {name: np.sqrt(4 * v / N) for name, (v, _) in variances(studies).items()}
 
 
+@lru_cache(maxsize=8)  # studies that a control leaves alone are not tested again
 def p_values(studies: Studies) -> dict[str, Array]:
     """Return each test's two-sided p value of "no difference"."""
     se = standard_errors(studies)

@@ -74,7 +74,7 @@ def simulate(state: State) -> Clinic:
     return _clinic(replace(state, month=0.0))
 
 
-@lru_cache(maxsize=4)  # the cursor changes no data
+@lru_cache(maxsize=64)  # the cursor changes no data, and a slider goes to and fro
 def _clinic(state: State) -> Clinic:
     draws = Draws(state.seed)
     b, y = visits(state.family, state.line, state.sd, state.patients, draws)

@@ -155,7 +155,7 @@ def marginal_line(family: Family, beta: Array, sd: float) -> Array:
     return np.linalg.lstsq(X, family.link.eta(mean), rcond=None)[0]
 
 
-@lru_cache(maxsize=4)  # sweeping the cursor fits nothing anew
+@lru_cache(maxsize=64)  # sweeping the cursor fits nothing anew, nor does a slider that goes back
 def fit(clinic: Clinic) -> Fits:
     """Fit the mixed model by quadrature, and GEE with exchangeable correlation."""
     J = clinic.b.size

@@ -67,7 +67,7 @@ def simulate(state: State) -> Sample:
     return _sample(replace(state, model="normal", share=0.0))
 
 
-@lru_cache(maxsize=4)  # what is let in changes no data
+@lru_cache(maxsize=64)  # what is let in changes no data, and a slider goes to and fro
 def _sample(state: State) -> Sample:
     X, group, _ = design(state)
     y = responses(state, Draws(state.seed))

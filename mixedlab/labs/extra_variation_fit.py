@@ -26,7 +26,7 @@ from mixedlab.models.hglm.many import many_h_likelihood
 Array = NDArray[np.float64]
 
 
-@lru_cache(maxsize=4)  # letting effects in fits nothing anew
+@lru_cache(maxsize=64)  # letting effects in fits nothing anew, nor does a slider that goes back
 def fit(sample: Sample) -> Fits:
     """Fit the plain model, an effect for each row, and two kinds of effects for each group."""
     found = [_plain(sample)]

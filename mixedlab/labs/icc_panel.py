@@ -6,6 +6,8 @@ variance between groups, so that the share of the variance is the correlation of
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -20,6 +22,7 @@ N_PAIRS = 150
 EDGE = 4.0  # the rare value further out, in standard deviations, is drawn at the edge
 
 
+@lru_cache(maxsize=8)
 def pairs_of_one_group(icc: float, seed: int) -> Array:
     """Draw two rows (2, 150) of each of 150 groups; the numbers stay when the ICC moves."""
     draws = Draws(seed)

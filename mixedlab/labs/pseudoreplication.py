@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -92,6 +93,7 @@ def _one_study(state: State, seed: int) -> tuple[Array, Array]:
     return one.truth["b"], expression
 
 
+@lru_cache(maxsize=8)  # those of the bet are the same for any number of cells
 def null_studies(state: State) -> Studies:
     """Draw what the tests need of 200 studies in which the drug does nothing on average."""
     return balanced_tests.draw_studies(

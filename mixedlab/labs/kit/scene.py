@@ -13,6 +13,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
+from functools import cache
 from typing import Any, Literal
 
 import numpy as np
@@ -33,6 +34,8 @@ Meaning = Literal[
 
 Shape = Literal["circle", "square", "diamond", "triangle", "cross"]
 
+_NUMBERS = frozenset({float, int, np.float64})
+_PLAIN = frozenset({str, float, int, bool, type(None)})
 PIXELS = 4000  # no picture is wider: finer steps of an axis cannot be seen
 
 
@@ -206,8 +209,13 @@ ALONG_Y = ("y", "y0", "y1", "low", "high")
 
 def coordinates(mark: Mark) -> dict[str, str]:
     """Return which fields of a mark are places, and on which axis: ``{"x0": "x", ...}``."""
-    names = [f.name for f in fields(mark)]
-    along_y = ALONG_Y[:3] if isinstance(mark, Cells) else ALONG_Y
+    return _coordinates_of(type(mark))
+
+
+@cache
+def _coordinates_of(kind: type[Mark]) -> dict[str, str]:
+    names = [f.name for f in fields(kind)]
+    along_y = ALONG_Y[:3] if issubclass(kind, Cells) else ALONG_Y
     return {name: "x" for name in names if name in ALONG_X} | {
         name: "y" for name in names if name in along_y
     }
@@ -322,6 +330,8 @@ def _rounded(value: Any, digits: int) -> Any:
     if isinstance(value, np.ndarray):
         return np.round(value.astype(float), digits).tolist()
     if isinstance(value, (list, tuple)):
+        if _NUMBERS.issuperset(map(type, value)):
+            return np.round(np.array(value, dtype=float), digits).tolist()
         return [_rounded(item, digits) for item in value]
     return round(float(value), digits)
 
@@ -330,8 +340,8 @@ def plain(value: Any) -> Any:
     """Turn numpy arrays, tuples and small dataclasses into what JSON can hold."""
     if isinstance(value, Drag):
         return {**vars(value), "sets": dict(value.sets), "ends": plain(value.ends)}
-    if hasattr(value, "tolist"):
-        return value.tolist()
     if isinstance(value, (list, tuple)):
+        if _PLAIN.issuperset(map(type, value)):
+            return list(value)
         return [plain(item) for item in value]
-    return value
+    return value.tolist() if hasattr(value, "tolist") else value
