@@ -74,13 +74,9 @@ def simulate(state: State) -> Data:
     """Draw one study cell by cell, 200 by their sums of squares, and pairs of cells."""
     effect, expression = _one_study(state, state.seed)
     return Data(
-        expression,
-        effect,
-        summarise(expression[None], state.design),
-        null_studies(state),
-        null_studies(replace(state, cells=MANY_CELLS)),
-        pairs_of_one_group(state.icc, state.seed),
-    )
+        expression, effect, summarise(expression[None], state.design), null_studies(state),
+        null_studies(replace(state, cells=MANY_CELLS)), pairs_of_one_group(state.icc, state.seed),
+    )  # fmt: skip
 
 
 def _one_study(state: State, seed: int) -> tuple[Array, Array]:
