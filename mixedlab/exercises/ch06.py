@@ -10,24 +10,29 @@ from mixedlab.data.registry import load
 from mixedlab.exercises.exercise import Choice, Misconception, Number
 from mixedlab.models.linear import LinearFit, lmm
 
-SLOPES = "Reaction ~ Days + (Days | Subject)"
-INTERCEPTS = "Reaction ~ Days + (1 | Subject)"
+SLOPES = "distance ~ year + (year | Subject)"
+INTERCEPTS = "distance ~ year + (1 | Subject)"
+OLDEST = 6  # years after the age of 8
 
 
 @cache
-def _fit(formula: str = SLOPES, first_day: int = 0) -> LinearFit:
-    """Fit the drivers' reaction times with days counted from ``first_day``."""
-    sleep = load("sleepstudy")
-    return lmm(formula, sleep.assign(Days=sleep["Days"] - first_day))
+def _fit(formula: str = SLOPES, first_age: int = 8) -> LinearFit:
+    """Fit the children's distances with years counted from ``first_age``."""
+    jaws = load("orthodont")
+    return lmm(formula, jaws.assign(year=jaws["age"] - first_age))
 
 
-def _correlation(first_day: int) -> float:
-    table = _fit(first_day=first_day).varcorr
-    return float(table.loc[table["var2"].notna(), "sdcor"].iloc[0])
+def _correlation_of_words(age: float) -> float:
+    """Correlation of level and rate, read at an age; children are most alike at 3 years.
+
+    There they differ by 50 words (sd), and from there on by 150 words a year.
+    """
+    apart = 150 * (age - 3)
+    return apart / np.hypot(50, apart)
 
 
-def _correlation_from_the_last_day() -> str:
-    rho = _correlation(9)
+def _vocabulary_at_ten() -> str:
+    rho = _correlation_of_words(10)
     return "near 1" if rho > 0.5 else "near -1" if rho < -0.5 else "near 0"
 
 
@@ -38,159 +43,201 @@ def _parts() -> tuple[float, float, float, float]:
     return cov[0, 0], cov[1, 1], cov[0, 1], fit.sigma**2
 
 
-def _variance(day: float) -> float:
+def _variance(year: float = OLDEST) -> float:
     t00, t11, t01, s2 = _parts()
-    return t00 + 2 * day * t01 + day**2 * t11 + s2
+    return t00 + 2 * year * t01 + year**2 * t11 + s2
 
 
-def _covariance(day: float, other: float) -> float:
+def _covariance(year: float, other: float) -> float:
     t00, t11, t01, _ = _parts()
-    return t00 + (day + other) * t01 + day * other * t11
+    return t00 + (year + other) * t01 + year * other * t11
 
 
 def _covariance_of_the_data() -> float:
-    wide = load("sleepstudy").pivot(index="Subject", columns="Days", values="Reaction")
-    return float(np.cov(wide[2], wide[8])[0, 1])
+    wide = load("orthodont").pivot(index="Subject", columns="age", values="distance")
+    return float(np.cov(wide[10], wide[14])[0, 1])
 
 
 EXERCISES = (
     Choice(
         id="6.1",
-        title="Count from the last day",
+        title="Words of children",
         ask=(
-            f"In the fit of `{SLOPES}` intercept and slope correlate "
-            "0.07. Count the days from the last one instead, x = Days - 9, and fit again. Will the "
-            "correlation be 'near -1', 'near 0' or 'near 1'?"
+            "At the age of three, children know about equally many words. From then on some learn "
+            "faster than others, each at a rate of his own. A study follows them from three to "
+            "twelve, and counts age from 10 years, x = age - 10. Will the correlation of intercept "
+            "and slope be 'near -1', 'near 0' or 'near 1'?"
         ),
         options={
             "near -1": "below -0.5",
             "near 0": "from -0.5 to 0.5",
             "near 1": "above 0.5",
         },
-        answer=_correlation_from_the_last_day,
-        hint="Where is the fan narrowest, and on which side of that place is day 9?",
-        praise=(
-            "Day 9 is far to the right of the narrowest place: who slows down most is by then the "
-            "slowest. The fit is the same to the last digit of its criterion."
-        ),
+        answer=_vocabulary_at_ten,
+        hint="Draw the fan. Where is it narrowest, and on which side of that place is x = 0?",
+        praise="Who learns fast is far ahead at ten. Counted from three, it would be near 0.",
         solution=lambda right: (
-            f"{right!r}. The intercept is now the line's height on day 9, and its covariance with "
-            "the slope is t01 + 9 t11. The correlation goes from "
-            f"{_correlation(0):.2f} to {_correlation(9):.2f}; fitted values and criterion stay."
+            f"{right!r}. With x = 0 at ten years, the intercept is the number of words known at "
+            "ten. It is what was learned in the seven years before, and so goes with the rate. If "
+            "children differ by 50 words at three and by 150 words a year from then on, the "
+            f"correlation is {_correlation_of_words(10):.2f}."
         ),
         misconceptions=(
             Misconception(
                 "correlation taken for a fact of the subjects",
                 "near 0",
-                "The fit stays, the correlation does not: it belongs to the day that is called 0. "
-                "Look at the fan on day 9. Who is high there?",
+                "At three, levels and rates may have nothing to do with each other. But the level "
+                "is read at ten. Who knows most words there?",
             ),
             Misconception(
                 "direction of the move turned round",
                 "near -1",
                 "Left of the narrowest place high lines fall, right of it they rise. On which side "
-                "is day 9?",
+                "of three years is ten?",
             ),
         ),
     ),
     Number(
         id="6.2",
-        title="Variance on day 9",
+        title="Variance at the age of 14",
         ask=(
-            f'By the REML fit of "{SLOPES}", what is the variance of one reaction time on day 9, '
-            "over drivers?"
+            "A distance in the jaw of 27 children was measured at 8, 10, 12 and 14 years. By the "
+            f'REML fit of "{SLOPES}", with year = age - 8, what is the variance of one '
+            "measurement at 14, over children?"
         ),
-        tolerance=5,
-        unit="ms²",
-        answer=lambda: _variance(9),
-        hint="Var(y at x) = t00 + 2 x t01 + x² t11 + sigma², with x = 9. fit.varcorr holds all.",
-        praise="On day 0 it is less than a third of that.",
+        tolerance=0.005,
+        unit="mm²",
+        answer=_variance,
+        hint="Var(y at x) = t00 + 2 x t01 + x² t11 + sigma², with x = 6. fit.varcorr holds all.",
+        praise="It was less at 8: the children drift apart.",
         solution=lambda right: (
-            "From fit.varcorr, column vcov: t00 + 2 * 9 * t01 + 81 * t11 + sigma² = "
-            f"{_parts()[0]:.1f} + {18 * _parts()[2]:.1f} + {81 * _parts()[1]:.1f} + "
-            f"{_parts()[3]:.1f} = {right:.0f}. On day 0 it is {_variance(0):.0f}."
+            "From fit.varcorr, column vcov: t00 + 2 * 6 * t01 + 36 * t11 + sigma² = "
+            f"{_parts()[0]:.3f} + {12 * _parts()[2]:.3f} + {36 * _parts()[1]:.3f} + "
+            f"{_parts()[3]:.3f} = {right:.3f}. At 8 years it is {_variance(0):.3f}."
         ),
         misconceptions=(
             Misconception(
                 "residual left out",
-                lambda: _variance(9) - _parts()[3],
-                "That is the variance of the drivers' lines on day 9. A reaction time also has an "
+                lambda: _variance() - _parts()[3],
+                "That is the variance of the children's lines at 14. A measurement also has an "
                 "error.",
             ),
             Misconception(
                 "covariance left out",
-                lambda: _variance(9) - 18 * _parts()[2],
+                lambda: _variance() - 12 * _parts()[2],
                 "You added the variances. Intercept and slope are correlated: what is missing?",
             ),
             Misconception(
                 "covariance counted once",
-                lambda: _variance(9) - 9 * _parts()[2],
+                lambda: _variance() - 6 * _parts()[2],
                 "The covariance enters a variance twice: 2 x t01.",
             ),
             Misconception(
                 "slope variance not squared",
-                lambda: _variance(9) - 72 * _parts()[1],
-                "The slope is multiplied by 9, so its variance is multiplied by 81.",
+                lambda: _variance() - 30 * _parts()[1],
+                "The slope is multiplied by 6, so its variance is multiplied by 36.",
+            ),
+            Misconception(
+                "age for years since the origin",
+                lambda: _variance(14),
+                "The model counts years from the age of 8. What is x at 14?",
             ),
             Misconception(
                 "standard deviation for variance",
-                lambda: _variance(9) ** 0.5,
-                "That is the standard deviation, in ms. The variance is asked for.",
+                lambda: _variance() ** 0.5,
+                "That is the standard deviation, in mm. The variance is asked for.",
             ),
             Misconception(
-                "variance on day 0",
+                "variance at the origin",
                 lambda: _variance(0),
-                "That is the variance on day 0.",
+                "That is the variance at 8 years, where x is 0.",
+            ),
+        ),
+    ),
+    Choice(
+        id="6.3",
+        title="What may vary by child",
+        ask=(
+            "Two reading programmes, each for half of 200 children. Each child is tested five "
+            "times in a year, and children learn at rates of their own. Do the programmes' mean "
+            "rates differ? The fixed part is score ~ time * programme. Which random part is "
+            "needed: 'level', 'level and rate' or 'programme'?"
+        ),
+        options={
+            "level": "(1 | child)",
+            "level and rate": "(time | child)",
+            "programme": "(programme | child)",
+        },
+        answer=lambda: "level and rate",
+        hint="What is compared are rates. Between whom do they differ, beside the programmes?",
+        praise="The programmes' rates are compared by the spread of the children's rates.",
+        solution=lambda right: (
+            f"{right!r}. A mean rate is an average over children, so its error comes from how much "
+            "their rates differ. (1 | child) claims that they do not, and makes the standard error "
+            "of time:programme too small."
+        ),
+        misconceptions=(
+            Misconception(
+                "random intercept thought to be enough",
+                "level",
+                "This lets children start at different levels and then all learn equally fast. "
+                "What becomes of the standard error of a mean rate?",
+            ),
+            Misconception(
+                "random slope of what does not vary within the group",
+                "programme",
+                "Each child is in one programme. How would the data tell what the other one does "
+                "for the same child?",
             ),
         ),
     ),
     Number(
-        id="6.3",
+        id="6.4",
         title="Repair a covariance",
         ask=(
-            f'A report fits "{INTERCEPTS}" and says that any two reaction times of a driver '
-            "have the same covariance. By a model with random slopes, what is the covariance of "
-            "day 2 and day 8?"
+            f'A report fits "{INTERCEPTS}" to the same children and says that any two of a '
+            "child's measurements have the same covariance. By the model with random slopes, what "
+            "is the covariance of the ages 10 and 14?"
         ),
-        tolerance=5,
-        unit="ms²",
-        answer=lambda: _covariance(2, 8),
+        tolerance=0.005,
+        unit="mm²",
+        answer=lambda: _covariance(2, 6),
         hint=f"Fit \"{SLOPES}\". Cov(y, y') = t00 + t01 (x + x') + t11 x x'.",
-        praise="The report's figure would do for any two days. In truth days 0 and 1 share half.",
+        praise="The report's figure would do for any two ages.",
         solution=lambda right: (
-            f'fit = ml.lmm("{SLOPES}", ml.load("sleepstudy")); t00 + 10 * t01 + 16 * t11 = '
-            f"{_parts()[0]:.1f} + {10 * _parts()[2]:.1f} + {16 * _parts()[1]:.1f} = {right:.0f}. "
-            f"For days 0 and 1 it is {_covariance(0, 1):.0f}, for days 8 and 9 "
-            f"{_covariance(8, 9):.0f}."
+            f'fit = ml.lmm("{SLOPES}", jaws); t00 + 8 * t01 + 12 * t11 = '
+            f"{_parts()[0]:.3f} + {8 * _parts()[2]:.3f} + {12 * _parts()[1]:.3f} = {right:.3f}. "
+            f"For the ages 8 and 10 it is {_covariance(0, 2):.3f}, for 12 and 14 "
+            f"{_covariance(4, 6):.3f}."
         ),
         misconceptions=(
             Misconception(
-                "one covariance for all days",
+                "one covariance for all ages",
                 lambda: float(_fit(INTERCEPTS).varcorr["vcov"].iloc[0]),
-                "That is the report's own figure: with a random intercept alone every two days "
-                "covary alike.",
+                "That is the report's own figure: with a random intercept alone every two "
+                "measurements covary alike.",
             ),
             Misconception(
                 "residual added to a covariance",
-                lambda: _covariance(2, 8) + _parts()[3],
-                "The errors of two days are independent. They add to a variance and not to a "
-                "covariance.",
+                lambda: _covariance(2, 6) + _parts()[3],
+                "The errors of two measurements are independent. They add to a variance and not "
+                "to a covariance.",
             ),
             Misconception(
                 "covariance of intercept and slope left out",
-                lambda: _covariance(2, 8) - 10 * _parts()[2],
+                lambda: _covariance(2, 6) - 8 * _parts()[2],
                 "Two terms are there. The third is t01 (x + x').",
             ),
             Misconception(
                 "sample covariance of the data",
                 _covariance_of_the_data,
-                "That is the covariance of the 18 pairs as they are: two days alone. The model's "
-                "covariance learns from all ten.",
+                "That is the covariance of the 27 pairs as they are: two ages alone. The model's "
+                "covariance learns from all four.",
             ),
             Misconception(
-                "days added, not multiplied",
-                lambda: _covariance(2, 8) - 6 * _parts()[1],
-                "The slopes' variance is multiplied by x x', the product of the days.",
+                "years added, not multiplied",
+                lambda: _covariance(2, 6) - 4 * _parts()[1],
+                "The slopes' variance is multiplied by x x', the product of the years.",
             ),
         ),
     ),

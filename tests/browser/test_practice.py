@@ -177,7 +177,7 @@ def test_an_exercise_is_solved_by_keyboard_and_taken_home(fresh, url, tmp_path):
     keys = fresh.keyboard
     solved, seen = (fresh.locator(f'[data-exercise="{name}"]') for name in ("6.2", "6.1"))
 
-    # 7.1: a choice, twice wrong and then right.
+    # 6.1: a choice, twice wrong and then right.
     seen.locator("input").first.focus()
     keys.press("Space")
     keys.press("Enter")
@@ -195,7 +195,7 @@ def test_an_exercise_is_solved_by_keyboard_and_taken_home(fresh, url, tmp_path):
     expect(verdict).to_have_attribute("data-verdict", "right")
     expect(seen).to_have_attribute("data-state", "seen")
 
-    # 7.2: once wrong, then right.
+    # 6.2: once wrong, then right.
     part(solved, "answer").focus()
     keys.type("1500")
     keys.press("Enter")
@@ -204,14 +204,14 @@ def test_an_exercise_is_solved_by_keyboard_and_taken_home(fresh, url, tmp_path):
     keys.press("ControlOrMeta+a")
     keys.type("variance")  # the cells that make it are run for it
     code = solved.locator(".cm-content").last
-    words = 't00, t11, t01, s2 = fit.varcorr["vcov"]\nvariance = t00 + 18 * t01 + 81 * t11 + s2'
+    words = 't00, t11, t01, s2 = fit.varcorr["vcov"]\nvariance = t00 + 12 * t01 + 36 * t11 + s2'
     write(solved.locator('[data-ml="code"]').last, words)
     expect(code).to_contain_text("t00")
     part(solved, "answer").focus()
     keys.press("Enter")
     expect(verdict).to_have_attribute("data-verdict", "right", timeout=2 * LIVE_WITHIN)
     expect(solved).to_have_attribute("data-state", "solved")
-    words = "1 of 3 solved, 1 seen."
+    words = "1 of 4 solved, 1 seen."
     head = fresh.locator('[data-ml="practice-progress"]')
     expect(head).to_contain_text(words)
 
@@ -223,12 +223,12 @@ def test_an_exercise_is_solved_by_keyboard_and_taken_home(fresh, url, tmp_path):
     expect(seen.locator("input:checked")).to_have_value("near 1")
     expect(part(seen, "solution-text")).to_contain_text("counts as seen")
     mark = fresh.locator(".bd-sidebar-primary a", has_text="Random slopes").locator("span")
-    expect(mark).to_have_text("1/3")
+    expect(mark).to_have_text("1/4")
 
     # The notebook that is saved is one that the class's report reads.
     with fresh.expect_download() as saving:
         part(head, "take").click()
-    assert saving.value.suggested_filename == "mixedlab-7-random-slopes.ipynb"
+    assert saving.value.suggested_filename == "mixedlab-6-random-slopes.ipynb"
     (tmp_path / "ada").mkdir()
     saving.value.save_as(tmp_path / "ada" / saving.value.suggested_filename)
     (notebook,) = read_class(tmp_path).notebooks
@@ -240,13 +240,13 @@ def test_an_exercise_is_solved_by_keyboard_and_taken_home(fresh, url, tmp_path):
     # And it can be forgotten.
     fresh.on("dialog", lambda dialog: dialog.accept())
     part(head, "clear").click()
-    expect(head).to_contain_text("0 of 3 solved.")
+    expect(head).to_contain_text("0 of 4 solved.")
     expect(part(solved, "verdict")).to_be_empty()
 
 
 def test_a_solution_that_is_asked_for_counts_as_seen(fresh, url):
     open_chapter(fresh, url)
-    exercise = fresh.locator('[data-exercise="6.3"]')
+    exercise = fresh.locator('[data-exercise="6.4"]')
     part(exercise, "solution").click()
     expect(part(exercise, "solution-text")).to_contain_text("fit = ml.lmm(", timeout=LIVE_WITHIN)
     expect(exercise).to_have_attribute("data-state", "seen")
