@@ -4,8 +4,8 @@
     lambda_t; the responses from theirs, with dispersion phi.
 
 Both are fitted: by h-likelihood (`h_likelihood`: the effects estimated beside the coefficients)
-and by the marginal likelihood (`integrated`: the effects integrated out). The fit
-carries the one asked for and, in ``both``, how far the two are apart.
+and by the marginal likelihood (`integrated`: the effects integrated out). The fit carries the one
+asked for and, in ``both``, how far the two are apart.
 """
 
 from __future__ import annotations
@@ -230,10 +230,8 @@ class HierarchicalFit(MixedFit):
         by_h, exact = self.by_h, self.estimates
         if self.method == "h-likelihood":
             exact = estimate(self.data, "exact")
-        names = [
-            *self.names,
-            *(f"log phi: {name}" for name in self.data.dispersion_names[: by_h.n_phi]),
-        ]
+        names = list(self.names)
+        names += [f"log phi: {name}" for name in self.data.dispersion_names[: by_h.n_phi]]
         names += [f"log lambda: {name}" for name in self._term_names()]
         columns = []
         for made in (by_h, exact):
