@@ -12,7 +12,7 @@ import numbers
 import re
 import sys
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -116,7 +116,7 @@ def numbers_of(table: pd.DataFrame, name: str) -> pd.Series:
     DataError
         Where there is no such column, or several, or it holds no real numbers.
     """
-    if name not in table.columns:
+    if not isinstance(name, Hashable) or name not in table.columns:
         raise DataError(f"There is no column {name!r}.{nearest(name, table.columns)}")
     refuse_unusable(table, [name])
     column = table[name]

@@ -82,6 +82,7 @@ Question = Literal[
     "leverage",
     "comparison",
     "diagnosis",
+    "picture",
     "marginal coefficients",
 ]
 

@@ -275,6 +275,7 @@ def overdispersion(fit: MixedModel) -> Overdispersion:
     """
     from scipy.stats import chi2
 
+    refuse(fit, "diagnosis")
     statistic = float(np.sum(pearson_residuals(fit) ** 2))
     df = fit.n_obs - fit.n_params
     return Overdispersion(statistic, df, statistic / df, float(chi2.sf(statistic, df)))

@@ -9,6 +9,7 @@ import pandas as pd
 
 from mixedlab.errors import MixedlabError, nearest
 from mixedlab.inference.profiles import Profile, profile
+from mixedlab.inference.tables import normal_quantile
 from mixedlab.pictures.data_behind import (
     GRID,
     at_one_exposure,
@@ -30,6 +31,7 @@ from mixedlab.pictures.style import (
     ORANGE,
     PURPLE,
     SKY,
+    at_least_one,
     axes_or_new,
     term_of,
 )
@@ -87,6 +89,7 @@ def spaghetti(
     >>> ax.get_xlabel()
     'Days'
     """
+    at_least_one(at_most)
     name = fit.terms[term_of(fit, group)].group
     rows = rows_fitted(fit, data, x)
     if name not in rows.columns:
@@ -191,8 +194,6 @@ def profile_zeta(
     >>> ax.get_xlabel()
     'Days'
     """
-    from scipy.special import ndtri
-
     made = fit if isinstance(fit, Profile) else profile(fit, [parameter], level)
     if parameter not in made.curves:
         raise MixedlabError(
@@ -201,7 +202,7 @@ def profile_zeta(
     curve = made.curves[parameter]
     if curve.value.size < 2:
         raise MixedlabError(f"{parameter!r} is not defined: one of its variances is zero.")
-    z = float(ndtri(0.5 + level / 2))
+    z = normal_quantile(level)
     ax = axes_or_new(ax)
     ends = [curve.at(-z), curve.at(z)]
     smooth = np.linspace(curve.zeta[0], curve.zeta[-1], 200)

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from mixedlab.data.columns import as_frame, refuse_unusable
 from mixedlab.errors import MixedlabError, nearest
+from mixedlab.pictures.style import check_fit
 
 if TYPE_CHECKING:
     from mixedlab.models.fit import MixedFit
@@ -43,6 +44,7 @@ def rows_fitted(fit: MixedFit, data: pd.DataFrame, *columns: str) -> pd.DataFram
     MixedlabError
         For a fit from arrays, a table that is not the one fitted, and a column that is not there.
     """
+    check_fit(fit)
     if fit.design is None:
         raise MixedlabError("This picture needs a fit from a formula, not one from arrays.")
     table = as_frame(data)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from mixedlab.inference.tables import normal_quantile
 from mixedlab.pictures.style import BLUE, GREY, LIGHT, ORANGE, axes_or_new, coef_of, term_of
 
 if TYPE_CHECKING:
@@ -55,8 +56,6 @@ def caterpillar(
     >>> ax.get_xlabel()
     'Effect on Days, with 95 % interval'
     """
-    from scipy.special import ndtri
-
     t = term_of(fit, group)
     term = fit.terms[t]
     k = coef_of(term, coef)
@@ -66,7 +65,7 @@ def caterpillar(
     place = np.arange(order.size)
     few = order.size <= _MOST_LABELS
     ax = axes_or_new(ax, height=max(3.0, 0.22 * order.size + 1.0) if few else 4.4)
-    half = ndtri(0.5 + level / 2) * sd[order]
+    half = normal_quantile(level) * sd[order]
     ax.axvline(0.0, color=GREY, linestyle="--", linewidth=1)
     ax.hlines(place, effect[order] - half, effect[order] + half, color=BLUE, linewidth=1.2)
     ax.plot(effect[order], place, "o", color=BLUE, markersize=4 if few else 2)

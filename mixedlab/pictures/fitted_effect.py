@@ -91,16 +91,16 @@ def effect(
     'share of use'
     """
     rows = rows_fitted(fit, data, x, *([] if by is None else [by]))
+    if kind not in _SAYS:
+        raise MixedlabError(f"kind is 'population' or 'marginal', not {kind!r}.")
+    _refuse_without_effect(fit, x)
     is_factor = fit.design.recipe.levels.get(x) is not None
     positions = list(pd.unique(rows[x].sort_values())) if is_factor else over_range(rows[x])
     arms = [None] if by is None else list(pd.unique(rows[by].sort_values()))
     if len(arms) > _MANY:
         raise MixedlabError(f"{by!r} has {len(arms)} levels: by= takes at most {_MANY}.")
-    for name in (x, by):
-        if name is not None and name not in fit.design.recipe.formula.fixed.columns:
-            raise MixedlabError(
-                f"{name!r} is not in the fixed part of the model: it has no effect."
-            )
+    if by is not None:
+        _refuse_without_effect(fit, by)
     ax = axes_or_new(ax)
     at = np.arange(len(positions), dtype=float) if is_factor else positions
     for k, arm in enumerate(arms):
@@ -128,6 +128,11 @@ def effect(
     ax.set_title(f"{about}{held and f'; at {held}'}", fontsize="small", loc="left")
     ax.legend(fontsize="small")
     return ax
+
+
+def _refuse_without_effect(fit: MixedFit, name: str) -> None:
+    if name not in fit.design.recipe.formula.fixed.columns:
+        raise MixedlabError(f"{name!r} is not in the fixed part of the model: it has no effect.")
 
 
 def _label(fit: MixedFit) -> str:

@@ -137,6 +137,8 @@ def _minus_log10(scan: Scan | ArrayLike) -> NDArray[np.float64]:
     if hasattr(scan, "log10p_wald"):
         return -scan.log10p_wald
     p = np.asarray(scan, dtype=float)
+    if p.size == 0:
+        raise DataError("There is no p-value to draw.")
     bad = ~((p > 0) & (p <= 1))
     if p.ndim != 1 or bad.any():
         raise DataError(

@@ -19,7 +19,7 @@ from numpy.typing import ArrayLike, NDArray
 from mixedlab.errors import MixedlabError
 from mixedlab.inference.normal_residuals import normal_residuals
 from mixedlab.pictures.data_behind import is_binary
-from mixedlab.pictures.style import BLUE, GREY, ORANGE, axes_or_new
+from mixedlab.pictures.style import BLUE, GREY, ORANGE, axes_or_new, check_fit
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -61,6 +61,7 @@ def residuals(
     >>> ml.pictures.residuals(fit).get_ylabel()
     'Quantile residual'
     """
+    check_fit(fit)
     name = label or str(getattr(x, "name", None) or ("Fitted value" if x is None else "x"))
     at = fit.fitted_values if x is None else np.asarray(x, dtype=float)
     if at.shape != (fit.n_obs,):
@@ -101,6 +102,7 @@ def residual_panels(
     >>> len(panels)
     3
     """
+    check_fit(fit)
     if ax is None:
         import matplotlib.pyplot as plt
 

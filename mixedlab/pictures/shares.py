@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from mixedlab.inference.contract import refuse
 from mixedlab.inference.explained import variance_parts
 from mixedlab.pictures.style import (
     BLUE,
@@ -43,6 +44,7 @@ def variance_bar(fit: MixedFit, *, ax: Axes | None = None) -> Axes:
     >>> ml.pictures.variance_bar(fit).has_data()
     True
     """
+    refuse(fit, "R squared")
     parts = variance_parts(fit)
     total = sum(parts.values())
     colours = {"fixed": GREEN, "residual": LIGHT}

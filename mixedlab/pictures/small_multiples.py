@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mixedlab.errors import MixedlabError, nearest
+from mixedlab.inference.tables import normal_quantile
 from mixedlab.pictures.data_behind import GRID, dealt_out, in_bins, is_binary, response_name
-from mixedlab.pictures.style import BLUE, GREY, LIGHT, ORANGE, axes_or_new
+from mixedlab.pictures.style import BLUE, GREY, LIGHT, ORANGE, at_least_one, axes_or_new
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -58,7 +59,7 @@ def pooling(
     Raises
     ------
     MixedlabError
-        For an ``x`` that the model does not have.
+        For an ``x`` that the model does not have, and for what is no result of `ml.pooling`.
 
     Examples
     --------
@@ -69,6 +70,11 @@ def pooling(
     """
     import matplotlib.pyplot as plt
 
+    at_least_one(at_most)
+    if not hasattr(three, "partial"):
+        raise MixedlabError(
+            f"ml.pictures.pooling takes what ml.pooling returns, not {type(three).__name__}."
+        )
     numeric = _numeric_columns(three)
     if x is not None and x not in numeric:
         raise MixedlabError(f"The model has no numeric column {x!r}.{nearest(x, numeric)}")
@@ -181,13 +187,11 @@ def _label(three: ThreePoolings) -> str:
 
 def _estimates(three: ThreePoolings, level: float) -> Axes:
     """The three estimates of each group's first coefficient, by number of rows."""
-    from scipy.special import ndtri
-
     name = three.partial.coef.columns[0]
     order = np.argsort(three.sizes.to_numpy(), kind="stable")
     at, few = np.arange(order.size), order.size <= _MANY
     ax = axes_or_new(None, width=max(6.4, 0.28 * order.size) if few else 9.0)
-    z = ndtri(0.5 + level / 2)
+    z = normal_quantile(level)
     complete = three.complete.coef[name].iloc[0]
     colour, dash, width, _, label = _LOOKS["complete"]
     ax.axhline(complete, linestyle=dash, color=colour, linewidth=width, label=label)

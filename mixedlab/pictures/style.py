@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mixedlab.errors import MixedlabError, nearest
+from mixedlab.inference.contract import answers
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -29,8 +30,20 @@ def axes_or_new(ax: Axes | None, width: float = 6.4, height: float = 4.4) -> Axe
     return plt.subplots(figsize=(width, height), layout="constrained")[1]
 
 
+def at_least_one(at_most: int) -> None:
+    """Raise where no group would be drawn."""
+    if at_most < 1:
+        raise MixedlabError(f"at_most is a number of groups, 1 or more, not {at_most!r}.")
+
+
+def check_fit(fit: object) -> None:
+    """Raise for what is no fit."""
+    answers(fit, "picture")
+
+
 def term_of(fit: MixedFit, group: str | None, n_coefs: int = 1) -> int:
     """Position of the random term to draw: the one named, or the first with enough coefficients."""
+    check_fit(fit)
     groups = [t.group for t in fit.terms]
     if group is not None and group not in groups:
         raise MixedlabError(f"There is no grouping factor {group!r}.{nearest(group, groups)}")

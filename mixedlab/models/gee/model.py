@@ -142,7 +142,7 @@ def gee(
         )
     table = as_frame(data)
     for what, name in (("groups", groups), ("order", order)):
-        if name is not None and not isinstance(name, str):
+        if not isinstance(name, str) and (what == "groups" or name is not None):
             raise DataError(f"{what} is the name of a column, not {type(name).__name__}.")
         if name is not None and name not in table.columns:
             raise unknown_column(name, table.columns, formula)
