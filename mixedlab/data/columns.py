@@ -65,6 +65,11 @@ def as_frame(data: Any) -> pd.DataFrame:
             "data must be a table (pandas or polars DataFrame, or dict of columns), not "
             f"{type(data).__name__}."
         )
+    if isinstance(table.columns, pd.MultiIndex):
+        raise DataError(
+            f"The columns are named on {table.columns.nlevels} levels: give each one name, "
+            "data.columns = ['_'.join(map(str, name)) for name in data.columns]."
+        )
     if len(table.columns) == 1:
         only = str(table.columns[0])
         separator = next((s for s in _SEPARATORS if s in only), None)

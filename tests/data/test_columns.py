@@ -208,3 +208,11 @@ def test_numbers_of_any_type_are_numbers():
     for column in (["a", "b", "c"], np.array([1j, 2, 3])):
         with pytest.raises(DataError, match="is not numeric"):
             numbers_of(pd.DataFrame({"x": column}), "x")
+
+
+def test_columns_named_on_two_levels_are_refused_in_words():
+    table = pd.DataFrame(
+        np.zeros((4, 2)), columns=pd.MultiIndex.from_tuples([("a", "x"), ("a", "y")])
+    )
+    with pytest.raises(DataError, match="named on 2 levels"):
+        as_frame(table)

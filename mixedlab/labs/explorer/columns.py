@@ -183,11 +183,11 @@ def look_at(df: pd.DataFrame) -> TableCheck:
         For what is no table, a table of one column or of no rows, two columns of one name, and a
         name that a formula cannot take.
     """
-    import pandas as pd
+    from mixedlab.data.columns import as_frame
 
-    if not isinstance(df, pd.DataFrame):
-        raise DataError(f"The explorer takes a pandas DataFrame, not {type(df).__name__}.")
-    df = df.rename(columns=str)
+    df = as_frame(df).rename(columns=str)
+    # An index that has the name of a column is a second column of that name to pandas.
+    df.index = df.index.set_names([None] * df.index.nlevels)
     twice = df.columns[df.columns.duplicated()].unique()
     if len(twice):
         raise DataError(f"Two columns have one name: {listed(map(repr, twice))}. Rename one.")

@@ -126,7 +126,7 @@ def gee(
     >>> round(fit.correlation, 3)
     0.355
     """
-    from mixedlab.data.columns import as_frame, factorized
+    from mixedlab.data.columns import as_frame, factorized, refuse_unusable
     from mixedlab.data.design import build_design
     from mixedlab.data.formula import parse
     from mixedlab.data.names import unknown_column
@@ -146,6 +146,7 @@ def gee(
             raise DataError(f"{what} is the name of a column, not {type(name).__name__}.")
         if name is not None and name not in table.columns:
             raise unknown_column(name, table.columns, formula)
+    refuse_unusable(table, [c for c in (groups, order) if c])
     gaps = table[[c for c in (groups, order) if c]].isna().any(axis=1).to_numpy()
     if gaps.any():
         warnings.warn(

@@ -54,7 +54,7 @@ def test_of_two_labels_the_second_is_one():
 
 two = pd.DataFrame({"y": [1.0, 2.0, 3.0], "g": ["a", "b", "b"]})
 BAD = {
-    "no DataFrame": ([1, 2], "takes a pandas DataFrame"),
+    "no DataFrame": ([1, 2], "data must be a table"),
     "one column": (two[["y"]], "separator"),
     "no rows": (two.iloc[:0], "0 rows"),
     "one name twice": (two.rename(columns={"g": "y"}), "Two columns have one name"),
