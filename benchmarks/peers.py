@@ -347,7 +347,8 @@ def told(found: Found, ours: Found) -> str:
     text = f"{found.seconds:.3g}"
     if found is ours:
         return f"{text} ({found.megabytes:.0f} MB)"
-    text += f", **{found.seconds / ours.seconds:.2g}** ({found.megabytes:.0f} MB)"
+    ratio = float(f"{found.seconds / ours.seconds:.2g}")
+    text += f", **{ratio:g}** ({found.megabytes:.0f} MB)"
     off = found.loglik - ours.loglik
     if np.isfinite(off) and abs(off) > 0.01:
         text += f"; log-likelihood {off:+.3g}"
