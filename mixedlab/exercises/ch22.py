@@ -1,4 +1,4 @@
-"""Chapter 22, Ranking with caution."""
+"""Chapter 22, Ranking wards."""
 
 from __future__ import annotations
 
@@ -9,47 +9,52 @@ import numpy as np
 from mixedlab.data.registry import load
 from mixedlab.exercises.exercise import Choice, Misconception, Number
 from mixedlab.models.linear import lmm
-from mixedlab.simulate.ward_years import wards
+from mixedlab.simulate.draws import Draws
+from mixedlab.simulate.ward_years import draw_wards
 
-REPLAYS = 1000
-WARDS, PATIENTS = 20, 15
+REPLAYS = 2000
+WARDS, MORE_WARDS, PATIENTS = 20, 40, 15
 SD_WARD, SD_PATIENT = 3.0, 12.0
 
 
 @cache
-def _replays() -> dict[str, np.ndarray]:
-    """Own means of two years and true effects of the first, (1000, 20) each."""
-    parts: dict[str, list[np.ndarray]] = {"now": [], "later": [], "true": []}
-    for seed in range(1, REPLAYS + 1):
-        made = wards(WARDS, PATIENTS, sd_ward=SD_WARD, sd_patient=SD_PATIENT, seed=seed)
-        score = made["score"].reshape(2, WARDS, PATIENTS).mean(axis=2)
-        parts["now"].append(score[0])
-        parts["later"].append(score[1])
-        parts["true"].append(made.truth["b"][:, 0])
-    return {name: np.stack(rows) for name, rows in parts.items()}
+def _share_best(n_wards: int) -> float:
+    """In what share of years the ward with the highest mean is truly the best."""
+    sizes = (PATIENTS,) * n_wards
+    draws = Draws.of_many(range(1, REPLAYS + 1))
+    b, score, _ = draw_wards(draws, sizes, 0.0, SD_WARD, SD_PATIENT, 1.0, n_years=1)
+    own = score.reshape(REPLAYS, n_wards, PATIENTS).mean(axis=-1)
+    return float(np.mean(own.argmax(axis=-1) == b[..., 0].argmax(axis=-1)))
 
 
-def _share_best() -> float:
-    made = _replays()
-    return float(np.mean(made["now"].argmax(axis=1) == made["true"].argmax(axis=1)))
+def _with_more_wards() -> str:
+    change = _share_best(MORE_WARDS) - _share_best(WARDS)
+    error = 2 / np.sqrt(2 * REPLAYS)
+    return "more often" if change > error else "less often" if change < -error else "as often"
 
 
-def _share_still_first() -> float:
-    made = _replays()
-    return float(np.mean(made["now"].argmax(axis=1) == made["later"].argmax(axis=1)))
+@cache
+def _first_two_batches() -> dict[str, float]:
+    """Difference of the two highest batches, in sds: by predicted effects and by own means."""
+    table = load("dyestuff")
+    fit = lmm("Yield ~ 1 + (1 | Batch)", table)
+    effect, sd = (part["Batch"]["(Intercept)"] for part in (fit.ranef, fit.ranef_sd))
+    first, second = effect.nlargest(2).index
+    own = table.groupby("Batch", observed=True)["Yield"].agg(["mean", "size"])
+    distance = effect[first] - effect[second]
+    own_sd = fit.sigma * np.sqrt(1 / own["size"][first] + 1 / own["size"][second])
+    return {
+        "predicted": float(distance / np.hypot(sd[first], sd[second])),
+        "one sd": float(distance / sd[first]),
+        "sds added": float(distance / (sd[first] + sd[second])),
+        "own": float((own["mean"][first] - own["mean"][second]) / own_sd),
+    }
 
 
-def _change_of_the_last() -> float:
-    """Mean change to the next year of the ward that is last this year."""
-    made, everyone = _replays(), np.arange(REPLAYS)
-    last = made["now"].argmin(axis=1)
-    return float(np.mean(made["later"][everyone, last] - made["now"][everyone, last]))
+def _probability(of: str) -> float:
+    from scipy.special import ndtr
 
-
-def _without_a_manager() -> str:
-    change = _change_of_the_last()
-    error = 2 * SD_PATIENT / np.sqrt(PATIENTS * REPLAYS)
-    return "better" if change > error else "worse" if change < -error else "the same"
+    return float(ndtr(_first_two_batches()[of]))
 
 
 @cache
@@ -79,121 +84,152 @@ def _adjusted() -> float:
 EXERCISES = (
     Choice(
         id="22.1",
-        title="A new manager for the last ward",
+        title="Forty wards",
         ask=(
-            "Each year the last of 20 wards gets a new manager. Next year its mean score is 4 "
-            "points "
-            "higher, on average over many hospitals. Wards like those of the lab's default would, "
-            "without a new manager, do 'worse', 'the same' or 'better' in the year after they were "
-            "last?"
+            f"Instead of {WARDS} wards {MORE_WARDS} are ranked. All else stays: wards differ with "
+            f"an sd of {SD_WARD:g} points, each has {PATIENTS} patients, whose scores have an "
+            f"sd of {SD_PATIENT:g}. Is the top ward truly the best 'more often', 'as often' or "
+            "'less often'?"
         ),
         options={
-            "worse": "lower, on average",
-            "the same": "as before, on average",
-            "better": "higher, on average",
+            "more often": "among more wards the best one stands out more",
+            "as often": "each ward has as many patients as before, so its mean is as certain",
+            "less often": "more wards come near to the best one, and each has its luck",
         },
-        answer=_without_a_manager,
-        hint=(
-            "In the lab, show the truth and next year. Where do the wards on the left come to lie?"
-        ),
-        praise=(
-            "Those chosen for being last were also unlucky, and luck does not repeat. Whether "
-            "managers help you learn from last wards that got none."
-        ),
+        answer=_with_more_wards,
+        hint="In the lab, bet on the bar at place 1, then move *Wards* from 20 to 30.",
+        praise="It is truly higher than the first of twenty wards, and still more seldom the best.",
         solution=lambda right: (
-            f"{right!r}. In 1000 replays the last ward changes by {_change_of_the_last():+.1f} "
-            "points, "
-            "and nobody did anything. The manager's 4 points are no evidence."
+            f"{right!r}: in {REPLAYS} years {_share_best(WARDS):.0%} with {WARDS} wards and "
+            f"{_share_best(MORE_WARDS):.0%} with {MORE_WARDS}. The more wards, the more of them "
+            "lie close below the best, and one of them is lucky."
         ),
         misconceptions=(
             Misconception(
-                "no regression expected",
-                "the same",
-                "Its true mean stays much the same. But was its score this year its true mean, "
-                "given "
-                "that you picked it *because* it was the lowest?",
+                "the best of many thought to stand out",
+                "more often",
+                "The best of forty is higher than the best of twenty. But how far below it does "
+                "the second best lie?",
             ),
             Misconception(
-                "trend expected to go on",
-                "worse",
-                "Nothing drags it down. What of this year's score was bad luck, and will that come "
-                "again?",
+                "certainty of a mean for that of a rank",
+                "as often",
+                "Each mean is as certain as before. But how many wards may now be lucky?",
             ),
         ),
     ),
     Number(
         id="22.2",
-        title="Is the top ward the best?",
+        title="Is the first better than the second?",
         ask=(
-            f"{WARDS} wards with {PATIENTS} patients each, sd between wards {SD_WARD:g}, sd of "
-            "patients "
-            f"{SD_PATIENT:g}. Replay {REPLAYS} years with ml.simulate.wards. In what share of "
-            "them is "
-            "the ward with the highest mean truly the best?"
+            'Fit "Yield ~ 1 + (1 | Batch)" to `dyestuff` and take the two batches with the highest '
+            "predicted effects. Given the data their effects are normal and independent, with the "
+            "predicted effects as means and `ranef_sd` as sds. With what probability does the "
+            "first truly have the higher yield?"
         ),
-        tolerance=0.05,
-        answer=_share_best,
+        tolerance=0.0005,
+        answer=lambda: _probability("predicted"),
         hint=(
-            "For each seed compare two places: argmax of the 20 means of year 0, and argmax of "
-            'truth["b"][:, 0].'
+            "The difference of two independent normals is normal. Its variance is the sum of "
+            "their variances."
         ),
-        praise="Most prizes go to another ward than the best.",
+        praise="The first of six batches, and no certain winner even against one of them.",
         solution=lambda right: (
-            "Count the seeds where score.reshape(2, 20, 15).mean(axis=2)[0].argmax() equals "
-            f'truth["b"][:, 0].argmax(): {right:.2f} for seeds 1 to {REPLAYS}.'
+            "norm.cdf((b1 - b2) / np.sqrt(sd1**2 + sd2**2)), with norm of scipy.stats, gives "
+            f"{right:.4f}: the distance is {_first_two_batches()['predicted']:.2f} sds of the "
+            "difference."
         ),
         misconceptions=(
             Misconception(
-                "by chance alone",
-                1 / WARDS,
-                "That would be so if the table told nothing at all. It tells something.",
+                "sd of one for that of the difference",
+                lambda: _probability("one sd"),
+                "You divided by the sd of one batch. Both are uncertain.",
             ),
             Misconception(
-                "reliability for a probability of rank",
-                SD_WARD**2 / (SD_WARD**2 + SD_PATIENT**2 / PATIENTS),
-                "That is the share n / (n + lambda) which a ward keeps of its distance, a matter "
-                "of "
-                "points and not of ranks. Count replays.",
+                "sds added",
+                lambda: _probability("sds added"),
+                "Variances add up; standard deviations do not.",
             ),
             Misconception(
-                "first again for truly best",
-                _share_still_first,
-                "That is how often the top ward is on top again next year. Compare it "
-                "with the truth.",
+                "own means for predicted effects",
+                lambda: _probability("own"),
+                "Those are the batches' own means with their standard errors. The two were picked "
+                "for being highest: take the predicted effects.",
+            ),
+            Misconception(
+                "the tail that is left",
+                lambda: 1 - _probability("predicted"),
+                "That is the probability that the second is the better one.",
+            ),
+        ),
+    ),
+    Choice(
+        id="22.3",
+        title="A sentence for the newspaper",
+        ask=(
+            "By a mixed model of this year's scores ward 7 has the third highest predicted effect, "
+            "1.9 points above the mean of all 20 wards. The 90 % interval of its rank is 2 to 12. "
+            "Which sentence may be printed?"
+        ),
+        options={
+            "third": "Ward 7 is the third best of the twenty",
+            "work": "The work on ward 7 makes its patients' scores 1.9 points higher",
+            "half": "Ward 7 belongs to the better half of the wards",
+            "between": "Ward 7 is probably somewhere between second and twelfth",
+        },
+        answer=lambda: "between",
+        hint="What does the interval of ranks leave open?",
+        praise="It says what the table knows of this rank, and no more.",
+        solution=lambda right: (
+            f"{right!r}. The third place is the place in the table, not the true rank; the "
+            "interval reaches beyond the tenth; a predicted effect holds all in which wards differ."
+        ),
+        misconceptions=(
+            Misconception(
+                "place in the table taken for the true rank",
+                "third",
+                "Third is its place in this table. What may its true rank be?",
+            ),
+            Misconception(
+                "predicted effect taken for a cause",
+                "work",
+                "The effect holds all that differs between wards, also who lies there.",
+            ),
+            Misconception(
+                "middle of an interval taken for all of it",
+                "half",
+                "Ranks 11 and 12 are in the interval too, and they are not in the better half.",
             ),
         ),
     ),
     Number(
-        id="22.3",
+        id="22.4",
         title="Repair: schools compared by their predicted effects",
         ask=(
             "A report fits mAch ~ 1 + (1 | school), takes the predicted effects of the schools "
-            "as data "
-            "and compares Catholic with public ones by the mean of each. Estimate the difference "
-            "between the sectors in one model instead. How many points is it?"
+            "as data and compares Catholic with public ones by the mean of each. Estimate the "
+            "difference between the sectors in one model instead. How many points is it?"
         ),
         unit="points",
-        tolerance=0.01,
+        tolerance=0.001,
         answer=_sector_in_the_model,
         hint="Put sector into the fixed part of the model, beside (1 | school).",
         praise=(
             "The predicted effects were shrunken towards a mean that knew of no sectors. A "
-            "comparison "
-            "belongs in the fixed part. It is still no causal effect: families choose schools."
+            "comparison belongs in the fixed part. It is still no causal effect: families choose "
+            "schools."
         ),
         solution=lambda right: (
-            f'ml.lmm("mAch ~ sector + (1 | school)", schools).fixef gives {right:.2f}. The '
-            "predicted "
-            f"effects differ by {_by_predicted_effects():.2f} only: about a tenth was lost to "
-            "shrinkage."
+            f'ml.lmm("mAch ~ sector + (1 | school)", schools).fixef gives {right:.3f}. The '
+            f"predicted effects differ by {_by_predicted_effects():.3f} only: about a tenth was "
+            "lost to shrinkage."
         ),
         misconceptions=(
             Misconception(
                 "predicted effects taken as data",
                 _by_predicted_effects,
                 "That is the report's figure. Each effect was pulled towards the mean of all "
-                "schools, "
-                "and so was the difference.",
+                "schools, and so was the difference.",
             ),
             Misconception(
                 "another question: schools of equal ses",

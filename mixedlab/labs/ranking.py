@@ -257,7 +257,7 @@ def measure_many(state: State, seeds: Sequence[int]) -> dict[str, Array]:
 
 
 LAB = Lab(
-    name="ranking", title="Ranking with caution",
+    name="ranking", title="Ranking wards",
     state=State, simulate=simulate, fit=fit, scene=scene,
     question=Place(
         "Wards are ranked by their patients' mean score. How often is the top ward truly the best?",
