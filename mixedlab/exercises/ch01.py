@@ -8,6 +8,7 @@ import numpy as np
 
 from mixedlab.data.registry import load
 from mixedlab.exercises.exercise import Choice, Misconception, Number
+from mixedlab.models.linear import lmm
 from mixedlab.simulate.cells_in_donors import cells
 from mixedlab.three_poolings import ThreePoolings, pooling
 
@@ -23,6 +24,16 @@ def _worth(n_donors: int, n_cells: int) -> float:
 def _better_design() -> str:
     few, many = _worth(6, 500), _worth(30, 100)
     return "30 donors" if many > few else "6 donors" if few > many else "the same"
+
+
+def _icc() -> float:
+    """Share of the variance of dyestuff samples that lies between batches."""
+    between, within = lmm("Yield ~ 1 + (1 | Batch)", load("dyestuff")).varcorr["vcov"]
+    return float(between / (between + within))
+
+
+def _design_effect() -> float:
+    return 1 + (5 - 1) * _icc()
 
 
 @cache
@@ -74,63 +85,102 @@ EXERCISES = (
     ),
     Number(
         id="1.2",
-        title="What 500 cells are worth",
+        title="What 30 samples are worth",
         ask=(
-            "50 cells come from each of 10 donors; the ICC is 0.1. How many independent cells "
-            "would tell the mean as well?"
+            "The dyestuff data hold five samples from each of six batches. Take the variances "
+            'between and within batches from the REML fit of "Yield ~ 1 + (1 | Batch)". How many '
+            "independent samples would tell the mean yield as well as these 30?"
         ),
-        tolerance=0.5,
-        unit="cells",
-        answer=lambda: _worth(10, 50),
-        hint="Divide the number of cells by the design effect, 1 + (n - 1) ICC.",
-        praise="Five in six of the cells were read for nothing, as far as the mean is concerned.",
+        tolerance=0.005,
+        unit="samples",
+        answer=lambda: 30 / _design_effect(),
+        hint="Divide the number of samples by the design effect, 1 + (n - 1) ICC.",
+        praise="Nearly two in three samples tell nothing new of the mean.",
         solution=lambda right: (
-            f"500 / (1 + 49 * 0.1) = 500 / 5.9 = {right:.1f}. No number of cells from these 10 "
-            "donors would be worth more than 10 / 0.1 = 100."
+            f"The ICC is between / (between + within) = {_icc():.3f}, the design effect "
+            f"1 + 4 ICC = {_design_effect():.3f}, and 30 / {_design_effect():.3f} = {right:.2f}."
         ),
         misconceptions=(
             Misconception(
                 "limit for value",
-                lambda: 10 / 0.1,
-                "That is where the worth ends, with cells without end: J / ICC. Here n is 50.",
+                lambda: 6 / _icc(),
+                "That is where the worth ends, with samples without end: J / ICC. Here n is 5.",
             ),
             Misconception(
                 "n for n - 1",
-                lambda: 500 / (1 + 50 * 0.1),
-                "Almost. A cell is correlated with the n - 1 others of its donor, and not with n.",
+                lambda: 30 / (1 + 5 * _icc()),
+                "Almost. A sample is correlated with the n - 1 others of its batch, not with n.",
+            ),
+            Misconception(
+                "all samples for those of a batch",
+                lambda: 30 / (1 + 29 * _icc()),
+                "n counts the samples of one batch: 5, not the 30 of all.",
             ),
             Misconception(
                 "root of the design effect",
-                lambda: 500 / np.sqrt(5.9),
+                lambda: 30 / np.sqrt(_design_effect()),
                 "You divided by the root of the design effect. The root is for standard errors; "
-                "numbers of cells go with variances.",
+                "numbers of samples go with variances.",
             ),
             Misconception(
-                "donors for cells",
-                10,
-                "That would be right for an ICC of 1, where all cells of a donor are alike.",
-            ),
-            Misconception(
-                "cells multiplied by the ICC",
-                lambda: 500 * 0.1,
-                "You multiplied by the ICC. How much does the variance of a mean of 50 cells grow?",
+                "groups for rows",
+                6,
+                "That would be right for an ICC of 1, where all samples of a batch are alike.",
             ),
             Misconception(
                 "design effect for worth",
-                5.9,
-                "That is the design effect. Divide the 500 cells by it.",
+                lambda: _design_effect(),
+                "That is the design effect. Divide the 30 samples by it.",
+            ),
+        ),
+    ),
+    Choice(
+        id="1.3",
+        title="Fields, plots, plants",
+        ask=(
+            "Each of 8 fields has 10 plots, and each plot 5 plants. In every field 5 of the plots, "
+            "drawn by lot, get a fertiliser. All plants are weighed. Of what does the comparison "
+            "of fertilised and other plots need many: 'fields', 'plots' or 'plants'?"
+        ),
+        options={
+            "fields": "8 fields are 8 pieces of evidence",
+            "plots": "80 plots are 80 pieces of evidence",
+            "plants": "400 plants are 400 pieces of evidence",
+        },
+        answer=lambda: "plots",
+        hint="Between what did the lot choose?",
+        praise=(
+            "And each field is its own control. If the fertiliser may work differently from field "
+            "to field, and other fields are meant too, the model needs a random slope for fields."
+        ),
+        solution=lambda right: (
+            f"{right!r}. The fertiliser was given to plots. Plants of one plot share it and their "
+            "soil: they are copies. Fields got both treatments, so what they differ by cancels."
+        ),
+        misconceptions=(
+            Misconception(
+                "rows taken for evidence",
+                "plants",
+                "The scales read 400 plants. But was a plant ever given fertiliser without its "
+                "neighbours in the plot?",
+            ),
+            Misconception(
+                "largest unit for that of treatment",
+                "fields",
+                "Each field holds both kinds of plot. Does it matter to their difference that one "
+                "field is better than another?",
             ),
         ),
     ),
     Number(
-        id="1.3",
+        id="1.4",
         title="108 measurements of 27 children",
         ask=(
             "The orthodont data hold four measurements of each of 27 children. A report fits "
             '"distance ~ age + Sex" to 108 rows as if they were 108 children. What standard error '
             "has the difference between the sexes when each child has a random intercept?"
         ),
-        tolerance=0.005,
+        tolerance=0.0005,
         unit="mm",
         answer=_error,
         hint="pooling(...).fit is the mixed model; its `se` has a row for Sex[T.Female].",

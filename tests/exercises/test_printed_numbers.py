@@ -22,7 +22,7 @@ from mixedlab.answers import of_chapter
 from mixedlab.exercises.exercise import Number
 from tests.book.test_frame import chapters, source
 
-STILL_FAILING = {1}
+STILL_FAILING: set[int] = set()
 """Chapters in which some answer can be read off. It only shrinks: a new chapter passes."""
 
 PAGES = {chapter_number(page): page for page in chapters()}
