@@ -62,6 +62,20 @@ async function download(path, size) {
   return new Response(response.body.pipeThrough(counter), { headers: response.headers });
 }
 
+/**
+ * Fetch the program that Pyodide compiles, as the browser's own answer: only beside that, and not
+ * beside a stream made here, does a browser keep what it compiled, which halves the next start.
+ */
+async function downloadProgram(path, size) {
+  const kept = () => fetchAnything(here(path), { cache: "only-if-cached", mode: "same-origin" })
+    .then((response) => (response.ok ? response : null), () => null);
+  const found = await kept();
+  if (found) return found;
+  const first = await download(path, size);
+  const bytes = await first.arrayBuffer();
+  return (await kept()) ?? new Response(bytes, { headers: first.headers });
+}
+
 // ---------------------------------------------------------------- Python
 
 const SMALLEST_MODULE = new Uint8Array([0, 97, 115, 109, 1, 0, 0, 0]);
@@ -74,12 +88,13 @@ const archives = new Map(); // package -> promise of its archive, unpacked
  */
 export async function startPython() {
   await WebAssembly.compile(SMALLEST_MODULE); // where it may not run, Pyodide would wait for ever
-  const ours = new Map(CORE.map(({ file, size }) => [here(ENGINE + file), size]));
+  const ours = new Map(CORE.map(({ file, size }) => [here(ENGINE + file), [ENGINE + file, size]]));
   const failure = Promise.withResolvers();
   self.fetch = (input, options) => {
     const url = input.url ?? String(input);
     if (!ours.has(url)) return fetchAnything(input, options);
-    const answer = download(url, ours.get(url));
+    const get = url.endsWith(".wasm") ? downloadProgram : download;
+    const answer = get(...ours.get(url));
     answer.catch(failure.reject); // Pyodide itself would wait for ever
     return answer;
   };
