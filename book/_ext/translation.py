@@ -64,6 +64,7 @@ class Translator:
         self.page, self.file_of = page, file_of
         self.directives: dict[str, Callable[[str, dict[str, str], str], Cells]] = {
             "lab": self.lab,
+            "explorer": self.explorer,
             "deck": lambda _argument, _options, content: self.cells_of(content),
             "exercise": self.exercise,
             "self-check": self.self_check,
@@ -126,6 +127,11 @@ class Translator:
         pairs = options.get("state", "").replace(",", " ").split()
         settings = "".join(f", {pair}" for pair in pairs)
         return [nbformat.v4.new_code_cell(f'import mixedlab as ml\n\nml.lab("{name}"{settings})')]
+
+    def explorer(self, *_: object) -> Cells:
+        """Return the cell that explores a table, one that is there."""
+        code = 'import mixedlab as ml\n\nml.explore(ml.load("sleepstudy"))'
+        return [nbformat.v4.new_code_cell(code)]
 
     def exercise(self, name: str, _options: dict[str, str], _content: str) -> Cells:
         """Return the question, what is given with it, and the cell that checks the answer."""
