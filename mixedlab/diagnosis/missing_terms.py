@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from mixedlab.data.matrices import independent_columns
 from mixedlab.diagnosis.finding import SURE_OF_MANY, Finding, NotChecked
 from mixedlab.diagnosis.groups import of_each_factor
-from mixedlab.diagnosis.other_fits import refuse_costly, with_terms
+from mixedlab.diagnosis.other_fits import refuse_costly, steps_of, with_terms
 from mixedlab.diagnosis.suggestions import column_of, group_of, written
 from mixedlab.engine.terms import RandomTerm
 from mixedlab.errors import DataError, MixedlabError
@@ -200,8 +200,6 @@ def autocorrelation(fit: MixedModel) -> list[Finding]:
 
 def _time(fit: MixedModel):
     """A column that stands at each whole step at most once in a group, and its ar1 structure."""
-    from mixedlab.models.residual import AR1
-
     terms = [t for t in fit.terms if t.n_levels <= fit.n_obs / 2]
     if not terms:
         return None
@@ -213,7 +211,7 @@ def _time(fit: MixedModel):
         if ":" in name or column_of(fit, name) is None or np.unique(x).size < 4:
             continue
         try:
-            structure = AR1.of(x, finest.index, finest.levels)
+            structure = steps_of(x, finest)
         except DataError:
             continue
         clusters = structure.structure.clusters

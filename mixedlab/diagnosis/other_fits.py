@@ -50,6 +50,13 @@ def with_terms(
     return _fitted(fit, fit.y, fit.X, terms, **kept)
 
 
+def steps_of(time: Array, term: RandomTerm) -> ResidualStructure:
+    """Residuals whose correlation falls with the steps of a column; raises where it is no grid."""
+    from mixedlab.models.residual import AR1
+
+    return AR1.of(time, term.index, term.levels)
+
+
 def _fitted(
     fit: MixedModel, y: Array, X: Array, terms: Sequence[RandomTerm], **kept: Any
 ) -> MixedModel | None:

@@ -102,8 +102,11 @@ export async function startPython() {
   const { loadPyodide } = await import(here(`${ENGINE}pyodide.mjs`));
   // No package is listed in the lock: nothing is ever looked up elsewhere.
   const lockFileContents = { info: LOCK_INFO, packages: {} };
-  const options = { indexURL: here(ENGINE), lockFileContents, _loadSnapshot: started };
-  const pyodide = await Promise.race([loadPyodide(options), failure.promise]);
+  const options = { indexURL: here(ENGINE), lockFileContents };
+  const begin = (more) => Promise.race([loadPyodide({ ...options, ...more }), failure.promise]);
+  // WebKit numbers a program's functions otherwise than where the memory was kept, and refuses it:
+  // there Python begins at the beginning.
+  const pyodide = await begin({ _loadSnapshot: started }).catch(() => begin({}));
   forget("started");
   pyodide.runPython("import random; random.seed()"); // chance was kept with the memory
   return pyodide;
