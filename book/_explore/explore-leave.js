@@ -1,6 +1,7 @@
 // What leaves the explorer: lines of code, the paragraph, a notebook, the picture, a link.
 // Files are made in the page and saved by the browser; the table is in one only when asked for.
 
+import { saveFile } from "./save.js";
 import { setText } from "./text.js";
 
 const QUIET_MS = 300; // a handle that is held asks for no report
@@ -38,8 +39,8 @@ export class Leave {
     const number = this.asked;
     clearTimeout(this.timer);
     this.timer = setTimeout(async () => {
-      const said = await this.page.ask("leave", JSON.stringify(state)).catch((error) => error.message);
-      if (number !== this.asked) return;
+      const said = await this.page.ask("leave", JSON.stringify(state)).catch((error) => this.failed(error));
+      if (number !== this.asked || !said) return;
       const { code, lme4, report } = JSON.parse(said);
       this.part("leave").hidden = false;
       setText(this.part("code-out"), code);
@@ -54,10 +55,14 @@ export class Leave {
     try {
       setText(this.part("left"), (await act()) ?? "Saved.");
     } catch (error) {
-      setText(this.part("left"), `This did not work: ${error.message}`);
+      this.failed(error);
     } finally {
       button.disabled = false;
     }
+  }
+
+  failed(error) {
+    setText(this.part("left"), `This did not work: ${error.message}`);
   }
 
   get name() {
@@ -70,7 +75,7 @@ export class Leave {
 
   async notebook() {
     const text = await this.page.ask("notebook", this.state, this.part("with-data").checked);
-    save(new Blob([text], { type: "application/x-ipynb+json" }), `${this.name}.ipynb`);
+    saveFile(new Blob([text], { type: "application/x-ipynb+json" }), `${this.name}.ipynb`);
   }
 
   picture() {
@@ -78,7 +83,7 @@ export class Leave {
   }
 
   async svg() {
-    save(new Blob([await this.picture()], { type: "image/svg+xml" }), `${this.name}.svg`);
+    saveFile(new Blob([await this.picture()], { type: "image/svg+xml" }), `${this.name}.svg`);
   }
 
   async png() {
@@ -90,7 +95,7 @@ export class Leave {
     canvas.height = PNG_SCALE * image.naturalHeight;
     canvas.getContext("2d").drawImage(image, 0, 0, canvas.width, canvas.height);
     const blob = await new Promise((resolve) => canvas.toBlob(resolve, "image/png"));
-    save(blob, `${this.name}.png`);
+    saveFile(blob, `${this.name}.png`);
   }
 
   /** The lab's own button knows the link. */
@@ -98,12 +103,4 @@ export class Leave {
     this.page.lab.querySelector("[data-ml=share]").click();
     return "Link copied.";
   }
-}
-
-function save(blob, name) {
-  const link = document.createElement("a");
-  link.href = URL.createObjectURL(blob);
-  link.download = name;
-  link.click();
-  setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
 }

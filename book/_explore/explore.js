@@ -58,9 +58,8 @@ class Explorer {
     setText(this.part("status-text"), text);
   }
 
-  async ask(does, ...given) {
-    const text = await this.kernel.ask(does, given);
-    return text;
+  ask(does, ...given) {
+    return this.kernel.ask(does, given);
   }
 
   // ---- a table comes in

@@ -1,6 +1,7 @@
 // "Take my work with me": the page's cells and answers as a notebook, which Jupyter opens and
 // `python -m mixedlab report` reads.
 
+import { saveFile } from "./save.js";
 import { answers } from "./store.js";
 
 const RECORD = "application/vnd.mixedlab.answer+json";
@@ -86,9 +87,5 @@ function outputOf(piece) {
 /** Save it as a file named after the page. */
 export function save(notebook, name) {
   const blob = new Blob([JSON.stringify(notebook, null, 1)], { type: "application/x-ipynb+json" });
-  const link = document.createElement("a");
-  link.href = URL.createObjectURL(blob);
-  link.download = `${name}.ipynb`;
-  link.click();
-  setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
+  saveFile(blob, `${name}.ipynb`);
 }

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from mixedlab.data.matrices import independent_columns
 from mixedlab.diagnosis.finding import SURE, Finding, NotChecked
-from mixedlab.diagnosis.groups import of_each_factor
+from mixedlab.diagnosis.groups import means_by_level, of_each_factor
 from mixedlab.diagnosis.other_fits import refuse_costly
 from mixedlab.diagnosis.suggestions import column_of, group_of
 from mixedlab.engine.terms import RandomTerm
@@ -131,10 +131,7 @@ def _group_means(fit: MixedModel, term: RandomTerm) -> tuple[NDArray[np.intp], A
 
     Means that X spans already are left out. Columns of interactions are products and have none.
     """
-    count = np.bincount(term.index, minlength=term.n_levels)
-    means = np.column_stack(
-        [np.bincount(term.index, weights=x, minlength=term.n_levels) / count for x in fit.X.T]
-    )[term.index]
+    means = np.column_stack([means_by_level(term, x) for x in fit.X.T])[term.index]
     whole = np.maximum(np.var(fit.X, axis=0), 1e-300)
     between = np.var(means, axis=0) / whole
     by_chance = (1 - between) * (term.n_levels - 1) / max(fit.n_obs - term.n_levels, 1)

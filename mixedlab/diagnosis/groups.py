@@ -24,6 +24,12 @@ def of_each_factor(fit: MixedModel) -> list[RandomTerm]:
     return list({term.group: term for term in reversed(fit.terms)}.values())[::-1]
 
 
+def means_by_level(term: RandomTerm, x: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The mean of a column (n,) in each level of a factor, (J,)."""
+    count = np.bincount(term.index, minlength=term.n_levels)
+    return np.bincount(term.index, weights=x, minlength=term.n_levels) / count
+
+
 def few_groups(fit: MixedModel) -> list[Finding]:
     """A variance between fewer than five groups is hardly known."""
     return [

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from mixedlab.data.matrices import independent_columns
 from mixedlab.diagnosis.finding import SURE_OF_MANY, Finding, NotChecked
-from mixedlab.diagnosis.groups import of_each_factor
+from mixedlab.diagnosis.groups import means_by_level, of_each_factor
 from mixedlab.diagnosis.other_fits import refuse_costly, steps_of, with_terms
 from mixedlab.diagnosis.suggestions import column_of, group_of, written
 from mixedlab.engine.terms import RandomTerm
@@ -152,15 +152,13 @@ def _held_slopes(fit: MixedModel) -> Iterator[tuple[RandomTerm, int, Array]]:
     """A factor, a column that varies within its groups, and its deviation from their means."""
     for term in of_each_factor(fit):
         varying = {n for t in fit.terms if t.group == term.group for n in t.names}
-        count = np.bincount(term.index, minlength=term.n_levels)
         if term.n_levels < _LEAST_GROUPS or term.n_levels > fit.n_obs / 2:
             continue
         for k, name in enumerate(fit.names):
             if name in varying or ":" in name or name == "(Intercept)":
                 continue
             x = fit.X[:, k]
-            mean = np.bincount(term.index, weights=x, minlength=term.n_levels) / count
-            deviation = x - mean[term.index]
+            deviation = x - means_by_level(term, x)[term.index]
             if np.var(deviation) > _WITHIN * np.var(x) > 0:
                 yield term, k, deviation
 

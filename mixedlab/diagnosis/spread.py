@@ -96,14 +96,15 @@ def _between_groups(fit: MixedModel, residual: Array) -> list[Finding]:
             continue
         p = float(levene(*large, center="median").pvalue)
         spreads = np.quantile([part.std(ddof=1) for part in large], [0.1, 0.9])
-        if p < SURE_OF_MANY and _is_much(spreads[1] / max(spreads[0], 1e-300)):
+        ratio = spreads[1] / max(spreads[0], 1e-300)
+        if p < SURE_OF_MANY and _is_much(ratio):
             found.append(
                 Finding(
                     "uneven spread",
                     term.group,
                     f"the groups of {term.group!r} differ in their spread (p = {p:.1e}): the "
-                    f"residual standard deviation is {spreads[1] / max(spreads[0], 1e-300):.2g} "
-                    "times as large in the widest tenth of them as in the narrowest.",
+                    f"residual standard deviation is {ratio:.2g} times as large in the widest "
+                    "tenth of them as in the narrowest.",
                     "One residual variance is a mean over unlike groups: look for what tells the "
                     "wide ones apart, and give it a variance a level, residual='diag(f)'.",
                 )

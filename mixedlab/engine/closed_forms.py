@@ -16,10 +16,12 @@ variance between groups is the variance of their own coefficients, less what noi
 **Balanced, intercept alone.** The mean squares between groups, MSB, and within them, MSW, have the
 expectations ``sigma^2 + n sigma_b^2`` and ``sigma^2``. REML's estimates set both to what was seen:
 
-.. math:: \\hat\\sigma^2 = MSW, \\qquad \\hat\\sigma_b^2 = (MSB - MSW) / n,
+.. math:: \hat\sigma^2 = MSW, \qquad \hat\sigma_b^2 = (MSB - MSW) / n,
 
 and where that is negative the peak lies at the wall, ``sigma_b^2 = 0``, and all rows share one
 variance. ML divides the sum of squares between by J and not by J - 1, so it meets the wall sooner.
+With p columns of X that do not vary within groups, MSB is about the line through the means, on
+J - p degrees of freedom.
 
 One slope and a random intercept, for any x, needs the sums of squares within groups (W) and
 between them (B) alone: with ``lambda = sigma^2 / (sigma^2 + n sigma_b^2)`` in (0, 1] the slope is
@@ -121,7 +123,7 @@ def random_coefficients(y: Array, Z: Array) -> RandomCoefficients:
 
 @dataclass(frozen=True)
 class BalancedOneWay:
-    """A fit of ``y ~ 1 + (1 | group)`` to groups of equal size, or many such fits.
+    """A fit of a random intercept to groups of equal size, or many such fits.
 
     Attributes
     ----------
@@ -130,6 +132,8 @@ class BalancedOneWay:
     between, within : float or ndarray
         Mean squares; arrays where many data sets were given.
     reml : bool
+    n_fixed : int
+        Fixed effects, p: of the intercept and of predictors that are the same for a whole group.
     """
 
     n_groups: int
@@ -137,11 +141,13 @@ class BalancedOneWay:
     between: float | Array
     within: float | Array
     reml: bool
+    n_fixed: int = 1
 
     @property
     def _excess(self) -> float | Array:
         """The variance between groups, n times, before the wall at 0."""
-        return self.between * (1 if self.reml else 1 - 1 / self.n_groups) - self.within
+        J, p = self.n_groups, self.n_fixed
+        return self.between * (1 if self.reml else (J - p) / J) - self.within
 
     @property
     def var_group(self) -> float | Array:
@@ -151,9 +157,9 @@ class BalancedOneWay:
     @property
     def var_rows(self) -> float | Array:
         """Variance within groups: of all rows together where the groups' is 0."""
-        J, n = self.n_groups, self.n_rows
-        total = (J - 1) * self.between + J * (n - 1) * self.within
-        return np.where(self._excess > 0, self.within, total / (J * n - self.reml))
+        J, n, p = self.n_groups, self.n_rows, self.n_fixed
+        total = (J - p) * self.between + J * (n - 1) * self.within
+        return np.where(self._excess > 0, self.within, total / (J * n - p * self.reml))
 
     @property
     def icc(self) -> float | Array:
@@ -176,19 +182,20 @@ class BalancedOneWay:
         It is profiled: the residual variance is the best for that share. ``icc`` has shape (K,)
         and values below 1; one data set only.
         """
-        J, n = self.n_groups, self.n_rows
+        J, n, p = self.n_groups, self.n_rows, self.n_fixed
+        lost = p * self.reml
         spread = 1 + n * icc / (1 - icc)
-        misfit = J * (n - 1) * self.within + (J - 1) * self.between / spread
-        return -((J * n - self.reml) * np.log(misfit) + (J - self.reml) * np.log(spread)) / 2
+        misfit = J * (n - 1) * self.within + (J - p) * self.between / spread
+        return -((J * n - lost) * np.log(misfit) + (J - lost) * np.log(spread)) / 2
 
 
-def balanced_one_way(y: Array, *, reml: bool = True) -> BalancedOneWay:
-    """Fit a random intercept alone to responses (J, n), or to many such sets (..., J, n)."""
+def balanced_one_way(y: Array) -> BalancedOneWay:
+    """Fit a random intercept alone by REML to responses (J, n), or many such sets (..., J, n)."""
     J, n = y.shape[-2:]
     means = y.mean(axis=-1, keepdims=True)
     between = n * np.sum((means[..., 0] - y.mean(axis=(-2, -1))[..., None]) ** 2, axis=-1) / (J - 1)
     within = np.sum((y - means) ** 2, axis=(-2, -1)) / (J * (n - 1))
-    return BalancedOneWay(J, n, between, within, reml)
+    return BalancedOneWay(J, n, between, within, reml=True)
 
 
 @dataclass(frozen=True)

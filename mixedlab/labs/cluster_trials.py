@@ -133,14 +133,6 @@ def powers(state: State) -> dict[str, float]:
     return {plan: power(*design(state, plan), state.icc, state.effect) for plan in PLANS}
 
 
-def villages_needed(state: State) -> int:
-    """Return the fewest villages an arm, of as many people as now, that give 80 % power."""
-    for k in range(FEWEST, 10 * MOST):
-        if power(k, state.people, state.icc, state.effect) >= WANTED:
-            return k
-    return 10 * MOST
-
-
 def scene(state: State, data: Data, fits: dict[str, float]) -> Scene:
     """Describe the power of three plans, one trial, the budget line, and false alarms."""
     now = powers(state)

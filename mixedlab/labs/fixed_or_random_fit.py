@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from mixedlab.engine.closed_forms import BalancedOneWay
 from mixedlab.labs.kit.lab import slider, toggle
 from mixedlab.simulate.draws import Draws
 
@@ -108,14 +109,13 @@ def fit_of(radon: Array, known: bool) -> Fit:
     new = np.array([1.0, URANIUM_NEW][: X.shape[1]])
     means = radon.mean(axis=1)
     beta = np.linalg.lstsq(X, means, rcond=None)[0]
-    nu = J - X.shape[1]
-    between = n * float(np.sum((means - X @ beta) ** 2)) / nu
+    p = X.shape[1]
+    between = n * float(np.sum((means - X @ beta) ** 2)) / (J - p)
     within = float(np.sum((radon - means[:, None]) ** 2)) / (J * (n - 1))
-    var_county = max(between - within, 0.0) / n
-    if var_county == 0:  # then all rows share one variance
-        within = (nu * between + J * (n - 1) * within) / (nu + J * (n - 1))
-    unsure = (var_county + within / n) * float(new @ np.linalg.solve(X.T @ X, new))
-    return Fit(beta, var_county, within, X, new, means, float(np.sqrt(var_county + unsure)))
+    one = BalancedOneWay(J, n, between, within, reml=True, n_fixed=p)
+    var_county, var_house = float(one.var_group), float(one.var_rows)
+    unsure = (var_county + var_house / n) * float(new @ np.linalg.solve(X.T @ X, new))
+    return Fit(beta, var_county, var_house, X, new, means, float(np.sqrt(var_county + unsure)))
 
 
 def fit(data: Data) -> tuple[Fit, Fit]:

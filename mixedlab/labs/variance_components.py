@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -75,7 +75,8 @@ def _draw(state: State, seed: int) -> tuple[Array, Array]:
 
 def fit(data: Data) -> Fits:
     """Estimate the variances between and within batches by REML and by ML."""
-    return Fits(balanced_one_way(data.yields), balanced_one_way(data.yields, reml=False))
+    reml = balanced_one_way(data.yields)
+    return Fits(reml, replace(reml, reml=False))
 
 
 def true_share(state: State) -> float:
@@ -101,7 +102,7 @@ def scene(state: State, data: Data, fits: Fits) -> Scene:
     return Scene(
         panels=[
             _strips_panel(state, data, fits, means), _split_panel(fits, true),
-            _profile_panel(data, fits), _pairs_panel(data, fits),
+            _profile_panel(fits), _pairs_panel(data, fits),
         ],
         ask=f"The orange means of {state.batches} batches differ by up to {np.ptp(means):.0f} g. "
         "How much of the variance will the model give to the batches?",
@@ -173,11 +174,11 @@ def _split_panel(fits: Fits, true: float) -> Panel:
     )  # fmt: skip
 
 
-def _profile_panel(data: Data, fits: Fits) -> Panel:
+def _profile_panel(fits: Fits) -> Panel:
     marks: list[Mark] = [upright("guide", 0, LOWEST, 0.3, key="wall", width=4)]
     for key, name in METHODS.items():
-        curve = getattr(fits, key).log_likelihood(SHARES)
         one = getattr(fits, key)
+        curve = one.log_likelihood(SHARES)
         peak = float(one.log_likelihood(np.array([one.icc]))[0])
         marks += [
             lines("model", None, 100 * SHARES, [np.maximum(curve - peak, LOWEST - 1)],
@@ -214,7 +215,8 @@ def measure_many(state: State, seeds: Sequence[int]) -> dict[str, Array]:
     """Return both estimates of the share, in percent, in fresh batches."""
     drawn = [_draw(state, seed) for seed in seeds]
     stack = np.stack([state.spread * z[:, None] + state.noise * e for z, e in drawn])
-    return {k: 100 * balanced_one_way(stack, reml=k == "reml").icc for k in METHODS}
+    reml = balanced_one_way(stack)
+    return {k: 100 * replace(reml, reml=k == "reml").icc for k in METHODS}
 
 
 LAB = Lab(

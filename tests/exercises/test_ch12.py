@@ -3,7 +3,8 @@ import pytest
 
 import mixedlab as ml
 from mixedlab.answers import of_chapter
-from mixedlab.labs.cluster_trials import State, power, variance_of_mean, villages_needed
+from mixedlab.labs.cluster_trials import State, power, variance_of_mean
+from tests.labs.test_cluster_trials import villages_needed
 
 TASKS = of_chapter(12)
 

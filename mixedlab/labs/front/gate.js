@@ -14,6 +14,7 @@ export class Gate {
     this.description = view.description;
     this.stage = 0;
     this.answer = null;
+    this.moving = false;
     this.bet = new Bet(view.description.bet, { ...view.host, moved: () => this.showWager() });
     this.votes = new Votes(view.root, this.bet, view.all("option"));
     const on = (name, action) => view.on(view.part(name), "click", action);

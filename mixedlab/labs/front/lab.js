@@ -284,7 +284,7 @@ class LabView {
   }
 
   showReplicateGate() {
-    for (const button of this.all("replicate")) button.disabled = !this.live || this.gate.open || this.gate.moving === true;
+    for (const button of this.all("replicate")) button.disabled = !this.live || this.gate.open || this.gate.moving;
   }
 
   // A helper and the hero change places.
